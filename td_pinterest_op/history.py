@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from td_pinterest_op.activation import build_activation_export_task
 from td_pinterest_op.errors import ExportError, SettingsError
 from td_pinterest_op.http.retry import RetrySchedule
 from td_pinterest_op.http.transport import Transport
@@ -79,8 +80,12 @@ def record_missing_failures(task: Task, timing: Timing) -> None:
     is_within = re.compile(rf"{re.escape(failed)}([+^ ]|$)")
     entries: Mapping[str, Mapping[Any, Any]] = {}
     settings = _get_workflow_settings(task)
+    whole = replace(task, params={**task.params, **settings})
     with contextlib.suppress(SettingsError):
-        entries = parse_entries(replace(task, params={**task.params, **settings}))
+        entries = parse_entries(whole)
+    if "activation_id" in task.params:
+        with contextlib.suppress(SettingsError):
+            settings = {**settings, **build_activation_export_task(whole).params["result_settings"]}
     try:
         history = _open_history_of_workflow(task, timing)
         if history:

@@ -422,6 +422,19 @@ def test_killed_check_or_comparison_is_no_run_that_changed_the_audience(services
     assert checked["audiences"][0]["members"] == 5
 
 
+@pytest.mark.parametrize(
+    ("console", "subject"),
+    [("", (CREATE, None, "Likely buyers")), ('{"audience_id": "12"}', (ADD, "12", None)), ("[", (None, None, None))],
+)
+def test_row_of_a_killed_activation_names_the_audience_that_console_and_segment_choose(
+    services: Services, console: str, subject: tuple[str | None, ...]
+) -> None:
+    settings = {"later_runs": "add", "result_settings": {"history": HISTORY, "audience_type": "customer_list"}}
+    handed = {"activation_id": 1, "segment_name": "Likely buyers", "result_connection_settings": console}
+    record_failure(services, scope="+pinterest_activation", settings=settings, **handed)
+    assert read(services, "kind", "action", "audience_id", "audience_name") == [("run", *subject)]
+
+
 def test_killed_export_of_a_workflow_with_a_variable_named_lift_is_a_run(services: Services) -> None:
     settings = {"history": HISTORY, "audience_type": "customer_list", "audience_id": "12"}
     record_failure(services, settings=settings, lift={})
