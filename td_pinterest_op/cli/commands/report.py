@@ -94,14 +94,20 @@ def report(
 def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
     """Return the latest entries of the table `history`, oldest first, for one audience or all (`audience_id` None).
 
-    Erasures, which are about every audience, are always among them. Raises click.UsageError for a wrong table name.
+    Among those of one audience are erasures, which are about every audience, and creations that failed before they had
+    an id, by its name. Raises click.UsageError for a wrong table name.
     """
     named = _TABLE_NAME_PATTERN.fullmatch(history)
     if named is None:
         raise click.UsageError("--history must name a database and a table, such as shop.pinterest_history")
-    only = f" WHERE audience_id = '{audience_id}' OR action = 'erase'" if audience_id else ""
+    table = named["table"]
+    only = ""
+    if audience_id:
+        names = f"SELECT audience_name FROM {table} WHERE audience_id = '{audience_id}'"  # noqa: S608
+        only = f" WHERE audience_id = '{audience_id}' OR action = 'erase'"
+        only += f" OR (audience_id IS NULL AND audience_name IN ({names}))"
     # A table that an older version made has fewer columns.
-    query = f"SELECT * FROM {named['table']}{only} ORDER BY time DESC LIMIT {_MOST_HISTORY_ROWS}"  # noqa: S608
+    query = f"SELECT * FROM {table}{only} ORDER BY time DESC LIMIT {_MOST_HISTORY_ROWS}"  # noqa: S608
     source = JobSource(query=query, database=named["database"], purpose="history")
     credentials = find_credentials(env_file)
     credentials.require_variables("TD_API_KEY")
