@@ -155,14 +155,3 @@ def test_the_patterns_of_the_package_are_found() -> None:
 def test_no_text_of_a_megabyte_takes_a_pattern_long(name: str) -> None:
     pattern, everywhere = ALL[name]
     assert slow_text(pattern, everywhere=everywhere) is None
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        r"<template>(.*?)</template>",
-        r"(a|a)*b",
-    ],
-)
-def test_a_pattern_that_takes_more_than_linear_time_is_noticed(bad: str) -> None:
-    assert slow_text(re.compile(bad, re.DOTALL))
