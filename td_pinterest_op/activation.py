@@ -67,7 +67,7 @@ def build_activation_export_task(task: Task) -> Task:
     """
     own = get_raw_settings(task)
     settings = {**own, **_read_console_settings(task, own)}
-    settings.update(_choose_action_settings(task, settings))
+    settings.update(_derive_action_from_later_runs(task, settings))
     action = find_action(settings)
     names_audience = action is not None and EXPORT_SETTINGS.by_name["audience_name"].is_used_by(action)
     if names_audience and not _has_any_value(settings, "audience_name", *_AUDIENCE_ID_SETTINGS):
@@ -140,7 +140,7 @@ def _read_console_settings(task: Task, own_settings: Mapping[object, object]) ->
     return chosen
 
 
-def _choose_action_settings(task: Task, settings: Mapping[object, object]) -> dict[str, str]:
+def _derive_action_from_later_runs(task: Task, settings: Mapping[object, object]) -> dict[str, str]:
     """Return the settings `action` and, if an audience may be created, `if_exists`, as the task's `later_runs` says.
 
     Returns {} if `settings` name the action themselves and the task has no `later_runs`. Raises SettingsError if

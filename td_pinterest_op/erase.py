@@ -35,7 +35,7 @@ from td_pinterest_op.task_runtime.process import GuardedTaskRun
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
-from td_pinterest_op.treasure_data.job import JobSource, run_statement_job
+from td_pinterest_op.treasure_data.job import JobOrQuery, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_name
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.tables import list_tables
@@ -78,7 +78,7 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
     with connect_services(task, settings, timing=timing, counts=stats.requests, needs_scopes=True) as services:
         erasure = _Erasure(settings=settings, stats=stats, services=services)
         try:
-            receipt = erasure.erase_and_build_receipt(cast("JobSource", request.source))
+            receipt = erasure.erase_and_build_receipt(cast("JobOrQuery", request.source))
         except Exception as failure:
             error = failure
         statistics = stats.to_json()
@@ -129,7 +129,7 @@ class _Erasure:
         """The customer lists that accepted all removals. Empty in a dry run, and if there is nobody to remove."""
         return [target for target in self.targets if target.records == self.stats.unique > 0]
 
-    def erase_and_build_receipt(self, source: JobSource) -> dict[str, Any]:
+    def erase_and_build_receipt(self, source: JobOrQuery) -> dict[str, Any]:
         """Remove the people of `source` from every list. Returns the receipt: JSON types for the workflow store."""
         settings = self.settings
         stats = self.stats
@@ -211,7 +211,7 @@ class _Erasure:
             raise failure
         return receipt
 
-    def _require_ledger_tables(self, source: JobSource) -> list[str]:
+    def _require_ledger_tables(self, source: JobOrQuery) -> list[str]:
         """Return the names of the tables in the setting `ledgers`, each with its database. All are ledgers."""
         ledgers = self.settings.ledgers
         if ledgers and (source.job_id is not None or source.engine not in HASHING_ENGINES):
@@ -231,7 +231,7 @@ class _Erasure:
             names.append(name)
         return names
 
-    def _delete_from_ledger(self, ledger: str, source: JobSource, query: UserQuery) -> None:
+    def _delete_from_ledger(self, ledger: str, source: JobOrQuery, query: UserQuery) -> None:
         table = ".".join(map(quote_name, ledger.split(".")))
         # The query again, not its digests: Treasure Data keeps the text of a job.
         statement = (
@@ -261,7 +261,7 @@ class _Erasure:
         self.targets += found
         return found
 
-    def _read_people(self, source: JobSource, spool: Spool) -> tuple[UserQuery, PreparedRecords]:
+    def _read_people(self, source: JobOrQuery, spool: Spool) -> tuple[UserQuery, PreparedRecords]:
         stats = self.stats
         rows = open_job_rows(self.services.treasure_data, source, on_job_id=partial(setattr, stats, "job_id"))
         columns = find_identifier_columns(rows.job, self.settings.columns)

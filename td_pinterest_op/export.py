@@ -119,7 +119,7 @@ def run_request(
                 changes=[step.description for step in steps],
                 other_request_count=sum(step.request_count for step in steps),
             )
-            reporter.show_plan(plan)
+            reporter.show_plan_for_approval(plan)
             if not settings.dry_run:
                 begin = clock()
                 try:

@@ -44,7 +44,7 @@ from td_pinterest_op.settings.types import (
     is_left_out,
 )
 from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES, Stats
-from td_pinterest_op.task_runtime.process import GuardedTaskRun, log_label, may_rerun_task
+from td_pinterest_op.task_runtime.process import GuardedTaskRun, log_label, may_rerun_for_renewed_token
 from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
 
@@ -149,7 +149,7 @@ class _EntryRun:
             self._export(services)
         except Exception as error:
             self.error = ExportError.from_exception(error)
-            self.is_token_refused = may_rerun_task(services.task, self.error)
+            self.is_token_refused = may_rerun_for_renewed_token(services.task, self.error)
         self.is_over = True
         if self.error and not self.is_token_refused and not isinstance(self.error, StoppedError):
             kind = type(self.error)
@@ -167,7 +167,7 @@ class _EntryRun:
             self.stats = Stats(
                 action=parsed.action.name if parsed.action else "",
                 ad_account_id=known["ad_account_id"] or "",
-                audience_id=parsed.audience_id,
+                audience_id=parsed.target_audience_id,
                 audience_name=known["audience_name"],
             )
             own = services.for_another_run(task, self.stats)

@@ -19,7 +19,7 @@ from td_pinterest_op.settings.types import describe_value, is_left_out
 from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.outcome import add_missing_subjects, require_history_database
 from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_query_source, read_row_source
-from td_pinterest_op.treasure_data.job import JobSource
+from td_pinterest_op.treasure_data.job import JobOrQuery
 from td_pinterest_op.trino.hashed_query import require_hashable, require_query
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ class TaskRequest(Generic[_S]):
 
     task: Task
     settings: _S
-    source: JobSource | None  # the query or job to export; None for an action that reads none
-    lists: Mapping[str, JobSource]  # the queries of opt-outs and consent, by the names `suppress` and `consent`
+    source: JobOrQuery | None  # the query or job to export; None for an action that reads none
+    lists: Mapping[str, JobOrQuery]  # the queries of opt-outs and consent, by the names `suppress` and `consent`
 
 
 ExportRequest = TaskRequest[ExportSettings]
@@ -71,12 +71,12 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
     if settings and settings.history:  # only for its problems: the history finds the database again
         errors.call_and_collect(require_history_database, task, settings.history)
     errors.call_and_collect(parse_endpoints, task.environ)
-    source: JobSource | None = None
+    source: JobOrQuery | None = None
     reads_rows = action is None or action.reads_rows
     if reads_rows and issubclass(table.settings_class, RecordSettings):
         source = errors.call_and_collect(read_row_source, task)
         errors.call_and_collect(parse_api_key, task.environ)
-    lists: dict[str, JobSource] = {}
+    lists: dict[str, JobOrQuery] = {}
     if "action" in table.by_name:
         errors.call_and_collect(reject_misplaced_lists, task)
         given = {name: query for name in WITHHOLDING_LIST_NAMES if (query := parsed.values_with_defaults[name])}
@@ -93,7 +93,7 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
         errors.raise_collected()
     except SettingsError as error:
         values = parsed.values_with_defaults
-        audience = parsed.audience_id or values.get("audience_name")
+        audience = parsed.target_audience_id or values.get("audience_name")
         add_missing_subjects(error, [("ad account", values.get("ad_account_id")), ("audience", audience)])
         raise
     assert settings, "its problem was raised"  # noqa: S101

@@ -47,7 +47,7 @@ class TerminalReporter(ProgressReporter):
     needs_approval: bool  # whether the plan needs approval
     quiet: bool  # whether to leave out bars, and a plan that needs no approval
 
-    def show_plan(self, text: str) -> None:
+    def show_plan_for_approval(self, text: str) -> None:
         """Print the plan and ask for approval. Raises StoppedError if the user declines."""
         if not self.quiet or self.needs_approval:
             first, *facts = text.splitlines()

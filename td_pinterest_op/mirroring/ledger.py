@@ -238,7 +238,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         if refused or keeps_unsure_leavers:
             ended[state.number + 1] = "settled"
         if refused:
-            self.insert_refused_digests(refused, is_settled=True)
+            self.insert_refused_digests(refused, is_plan_settled=True)
             of_refusals = self._build_plan_condition(of_refusals=True)
             count_query = f"SELECT count(digest) AS people {self._from_audience_rows} AND {of_refusals}"
             (row,) = self.jobs.read_rows_as_dicts("count them", count_query)
@@ -262,14 +262,14 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         )
         return refused_count
 
-    def insert_refused_digests(self, digests: Sequence[bytes], *, is_settled: bool) -> None:
+    def insert_refused_digests(self, digests: Sequence[bytes], *, is_plan_settled: bool) -> None:
         """Insert rows about people of this run's plan whom Pinterest refused to add, except members.
 
-        `is_settled`: whether the plan is. In one that failed, the people whom an earlier plan may have added are unsure
-        without a row.
+        `is_plan_settled`: whether the plan is. In one that failed, the people whom an earlier plan may have added are
+        unsure without a row.
         """
-        op = "CASE figure WHEN 2 THEN 'unsure' ELSE 'refused' END" if is_settled else "'out'"
-        noted = "coalesce(figure, 2) = 2" if is_settled else "figure IS NULL"
+        op = "CASE figure WHEN 2 THEN 'unsure' ELSE 'refused' END" if is_plan_settled else "'out'"
+        noted = "coalesce(figure, 2) = 2" if is_plan_settled else "figure IS NULL"
         for start in range(0, len(digests), _MOST_DIGESTS_PER_STATEMENT):
             text = ",".join(digest.hex() for digest in digests[start : start + _MOST_DIGESTS_PER_STATEMENT])
             refused = f"digest IN (SELECT value FROM UNNEST(split('{text}', ',')) AS refused (value))"

@@ -10,7 +10,7 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.treasure_data.job import JobSource, find_first_comments, run_statement_job
+from td_pinterest_op.treasure_data.job import JobOrQuery, find_first_comments, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_name
 from td_pinterest_op.treasure_data.result import JobRows, open_job_rows, read_small_result
 from td_pinterest_op.treasure_data.tables import ListedTable, list_tables
@@ -23,7 +23,7 @@ JobId = str
 
 # As `create_table` names temporary tables; the audience is an id, or one that is to be created.
 _TEMPORARY_TABLE_PATTERN = re.compile(r"pinterest_(changes|digests|suppress|consent)_([0-9]+|new)(_[0-9a-f]{8}){2}")
-_UNUSED_AFTER_SECONDS = 6 * 3600  # seconds, after which a temporary table of another run is not used any more
+_LEFTOVER_TABLE_AGE_SECONDS = 6 * 3600  # seconds, after which a temporary table of another run is not used any more
 
 
 @dataclass(kw_only=True)
@@ -35,14 +35,14 @@ class MirrorJobs:
     """
 
     td: TreasureData
-    source: JobSource  # the people's query; all statements use its engine and database
+    source: JobOrQuery  # the people's query; all statements use its engine and database
     database: str  # of the temporary tables and the ledger
     audience_id: str = "new"  # until the audience is found or created
     session_key: str  # of the workflow's session, in hex
     token: str = field(default_factory=lambda: secrets.token_hex(4))  # identifies this try
     tables: list[str] = field(default_factory=list)  # the names of this try's tables
 
-    def run(self, purpose: str, statement: str, *, embedded: JobSource | None = None) -> JobId:
+    def run(self, purpose: str, statement: str, *, embedded: JobOrQuery | None = None) -> JobId:
         """Run a statement that returns no rows, and return its job's id.
 
         `purpose`: what the statement is for, added as a comment in front. `embedded`: the user's query that the
@@ -59,7 +59,7 @@ class MirrorJobs:
         return read_small_result(self.td, self._build_source(purpose, statement))
 
     def create_table(
-        self, kind: str, purpose: str, select: str, *, embedded: JobSource | None
+        self, kind: str, purpose: str, select: str, *, embedded: JobOrQuery | None
     ) -> tuple[TableName, JobId]:
         """Create a temporary table of the rows of the SQL `select`. Return its quoted name and the job's id.
 
@@ -77,7 +77,9 @@ class MirrorJobs:
         seconds.
         """
         # As Treasure Data writes the time at which a table was created.
-        before = datetime.fromtimestamp(now - _UNUSED_AFTER_SECONDS, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+        before = datetime.fromtimestamp(now - _LEFTOVER_TABLE_AGE_SECONDS, timezone.utc).strftime(
+            "%Y-%m-%d %H:%M:%S UTC"
+        )
         tables = list_tables(self.td, self.database)
         self.drop_tables(
             name
@@ -98,8 +100,8 @@ class MirrorJobs:
         except ExportError as error:
             log.warning("could not delete temporary tables in %s; a later run tries again: %s", self.database, error)
 
-    def _build_source(self, purpose: str, statement: str, embedded: JobSource | None = None) -> JobSource:
-        """Return the `JobSource` of a job that runs `statement`, after comments: the purpose and the user's own.
+    def _build_source(self, purpose: str, statement: str, embedded: JobOrQuery | None = None) -> JobOrQuery:
+        """Return the `JobOrQuery` of a job that runs `statement`, after comments: the purpose and the user's own.
 
         Only a statement that contains the user's query (`embedded`) gets the time of the session, from which its
         TD_INTERVAL counts. The other statements are about the ledger of now, also in a session of the past.

@@ -33,7 +33,7 @@ from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import MirrorFigures, Stats
-from td_pinterest_op.treasure_data.job import JobSource
+from td_pinterest_op.treasure_data.job import JobOrQuery
 from td_pinterest_op.trino import withholding_sql
 from td_pinterest_op.trino.hashed_query import UserQuery, fetch_query_columns
 from td_pinterest_op.withholding.lists import check_list_stats, fetch_list_columns, name_list_in_errors
@@ -53,7 +53,7 @@ class MirrorWarehouseSteps:
 
     ledger: Ledger  # who is in the audience
     settings: ExportSettings
-    lists: Mapping[str, JobSource]
+    lists: Mapping[str, JobOrQuery]
     stats: Stats
     # What `write_and_count_changes` finds.
     counts: Mapping[str, Any] = field(default_factory=dict)  # the row of `build_change_counts_query`

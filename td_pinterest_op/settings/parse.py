@@ -62,7 +62,7 @@ class ParsedSettings:
         return self.values_with_defaults.get("action")
 
     @property
-    def audience_id(self) -> str | None:
+    def target_audience_id(self) -> str | None:
         """The id of the audience that the action changes, or None if it creates one or the settings name none."""
         values = self.values_with_defaults
         own = self.action.audience_id if self.action else "audience_id"
@@ -119,7 +119,7 @@ def build_settings(parsed: ParsedSettings) -> Any:
     warnings = list(parsed.warnings)
     if action:
         values |= {key.name: key.default for key in keys if not key.is_used_by(action)}
-        values |= {"action": action, "audience_id": parsed.audience_id}
+        values |= {"action": action, "audience_id": parsed.target_audience_id}
         if action.least_records and "min_records" not in parsed.given_values:
             values["min_records"] = min(action.least_records, values["max_records"] or action.least_records)
         if parsed.keys_unused_by_action:

@@ -27,10 +27,10 @@ from td_pinterest_op.run_history.history_table import (
 )
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.types import TableName
-from td_pinterest_op.task_runtime.process import may_rerun_task
+from td_pinterest_op.task_runtime.process import may_rerun_for_renewed_token
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.task_runtime.task import Task, find_workflow_name, require_database
-from td_pinterest_op.treasure_data.job import JobSource, run_statement_job
+from td_pinterest_op.treasure_data.job import JobOrQuery, run_statement_job
 from td_pinterest_op.treasure_data.result import read_small_result
 from td_pinterest_op.treasure_data.tables import OperatorTable
 
@@ -64,8 +64,8 @@ class HistoryTable(OperatorTable):
         """Return the rows of an SQL query, or an empty list if the history cannot be read. Raises StoppedError."""
         return self.try_execute(read_small_result, partial(self._build_source, query)) or []
 
-    def _build_source(self, statement: str) -> JobSource:
-        return JobSource(query=statement, database=self.database, purpose=self.content)
+    def _build_source(self, statement: str) -> JobOrQuery:
+        return JobOrQuery(query=statement, database=self.database, purpose=self.content)
 
 
 def build_run_columns(task: Task, *, now: float) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def publish_outcome_and_raise(
     there is no time left to write to tables.
     """
     failure = ExportError.from_exception(error) if error else None
-    if failure and may_rerun_task(services.task, failure):
+    if failure and may_rerun_for_renewed_token(services.task, failure):
         raise failure
     if failure:
         add_missing_subjects(failure, about)

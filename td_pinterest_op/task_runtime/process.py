@@ -99,7 +99,7 @@ class MaskedStderrHandler(logging.Handler):
             sys.stderr.flush()
 
 
-def may_rerun_task(task: Task, error: BaseException) -> bool:
+def may_rerun_for_renewed_token(task: Task, error: BaseException) -> bool:
     """Whether the task may start again: only if `error` is about a token that another task may have renewed."""
     if not isinstance(error, AccountError) or error.refused_token is None:
         return False
@@ -108,11 +108,11 @@ def may_rerun_task(task: Task, error: BaseException) -> bool:
 
 
 def rerun_task_if_allowed(error: AccountError) -> bool:
-    """Have digdag run the current task again, as a subtask, if `may_rerun_task` allows that. Return True if so."""
+    """Have digdag run the current task again, as a subtask, if another task may have renewed its token."""
     import digdag
 
     task = get_current_task()
-    if not may_rerun_task(task, error):
+    if not may_rerun_for_renewed_token(task, error):
         return False
     log.warning(
         "Pinterest refused the refresh token, which another task may have renewed: this task starts again, with the "

@@ -31,7 +31,7 @@ class ProgressReporter:
 
     timing: Timing
 
-    def show_plan(self, text: str) -> None:
+    def show_plan_for_approval(self, text: str) -> None:
         """Show the plan before the first write. Raises StoppedError if the user declines it."""
         log.info("%s", text)
 

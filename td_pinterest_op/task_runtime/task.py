@@ -28,7 +28,7 @@ from td_pinterest_op.settings.types import (
     is_left_out,
     may_have_lost_digits,
 )
-from td_pinterest_op.treasure_data.job import JobSource
+from td_pinterest_op.treasure_data.job import JobOrQuery
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ def store_workflow_values(**values: object) -> None:
     digdag.env.store(defuse_templates(values))
 
 
-def read_row_source(task: Task) -> JobSource:
+def read_row_source(task: Task) -> JobOrQuery:
     """Return the source of a task's rows: its `job_id` or `query`, or else `td.last_job_id`.
 
     Raises SettingsError if these are missing, wrong or both given.
@@ -208,7 +208,7 @@ def read_row_source(task: Task) -> JobSource:
         )
     if may_have_lost_digits(job_id):
         log.warning("%s: job_id", LOST_DIGITS_WARNING)
-    source = JobSource(job_id=parse_parameter("job_id", job_id, JOB_ID_TYPE))
+    source = JobOrQuery(job_id=parse_parameter("job_id", job_id, JOB_ID_TYPE))
     if "job_id" not in task.params:
         log.info("the rows are those of the workflow's last job, %s", source.job_id)
     return source
@@ -273,7 +273,7 @@ def require_database(task: Task, *, needed_by: str) -> str:
     return name
 
 
-def read_query_source(task: Task, name: str, query: str) -> JobSource:
+def read_query_source(task: Task, name: str, query: str) -> JobOrQuery:
     """Return a task's query as a source. `name`: the parameter `query`, or the setting of an opt-out or consent list.
 
     Each retry issues it again: people who have opted out in between are not sent. Raises SettingsError for a query that
@@ -308,7 +308,7 @@ def read_query_source(task: Task, name: str, query: str) -> JobSource:
     }
     # A line feed would end a comment.
     comments = [f"-- {key}: {' '.join(str(value or '').split())}\n" for key, value in origin.items()]
-    return JobSource(
+    return JobOrQuery(
         query=sql,
         database=database,
         engine=engine,

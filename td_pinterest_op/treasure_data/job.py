@@ -35,7 +35,7 @@ _FIRST_COMMENTS_PATTERN = re.compile(r"(?:\s*--[^\r\n]*(?:\r?\n|\r|\Z))*")
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobSource:
+class JobOrQuery:
     """Where rows come from: an existing job (`job_id`), or else a query, for which a job is issued.
 
     If the task is tried again in the same digdag attempt, it adopts the job that the earlier try has issued for the
@@ -61,7 +61,7 @@ class JobSource:
         text = " ".join((self.attempt_key or self._random, self.engine, self.database, self.query))
         return f"td_pinterest_op-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:40]}"
 
-    def with_query_always_issued(self, query: str) -> "JobSource":
+    def with_query_always_issued(self, query: str) -> "JobOrQuery":
         """Return a copy with another query. Each try of the task issues a new job for it, since the rows may change."""
         return replace(self, query=query, attempt_key="", _random=secrets.token_hex(16))
 
@@ -94,7 +94,7 @@ def find_first_comments(query: str) -> str:
     return match[0] if match else ""
 
 
-def run_or_await_job(td: TreasureData, source: JobSource, *, on_job_id: Callable[[str], None] = lambda _: None) -> Job:
+def run_or_await_job(td: TreasureData, source: JobOrQuery, *, on_job_id: Callable[[str], None] = lambda _: None) -> Job:
     """Wait until the job of `source` has succeeded, and return it. `on_job_id` gets the id as soon as it is known.
 
     A query's job from an earlier try of this task is used, unless that job failed. Raises JobError if the job does not
@@ -110,7 +110,7 @@ def run_or_await_job(td: TreasureData, source: JobSource, *, on_job_id: Callable
     return Job(id=job_id, schema=schema, records=records, size=size)
 
 
-def run_statement_job(td: TreasureData, source: JobSource) -> str:
+def run_statement_job(td: TreasureData, source: JobOrQuery) -> str:
     """Run a statement that returns no rows, such as INSERT, and return its job's id. Raises as `run_or_await_job`."""
     # Treasure Data would repeat the statement after a failure, and insert rows twice.
     options = {name: value for name, value in source.job_options.items() if name != "retry_limit"}
@@ -118,7 +118,7 @@ def run_statement_job(td: TreasureData, source: JobSource) -> str:
 
 
 def _run_until_success(
-    td: TreasureData, source: JobSource, on_job_id: Callable[[str], None]
+    td: TreasureData, source: JobOrQuery, on_job_id: Callable[[str], None]
 ) -> tuple[str, dict[str, Any]]:
     """Issue the query of `source`, or use an existing job. Wait until it succeeds, and return its id and details.
 
@@ -159,7 +159,7 @@ def _run_until_success(
             raise _build_job_error(job_id, details, source)
 
 
-def _issue_or_adopt_query(td: TreasureData, source: JobSource, key: str) -> tuple[str, bool]:
+def _issue_or_adopt_query(td: TreasureData, source: JobOrQuery, key: str) -> tuple[str, bool]:
     path = build_v3_path("job", "issue", source.engine, source.database)
     first = find_first_comments(source.query)
     text = first + source.tracing + source.query[len(first) :]
@@ -200,7 +200,7 @@ def _request_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, 
     return content
 
 
-def _build_job_error(job_id: str, details: Mapping[str, Any], source: JobSource) -> JobError:
+def _build_job_error(job_id: str, details: Mapping[str, Any], source: JobOrQuery) -> JobError:
     debug = details.get("debug")
     parts = [str(debug.get(name) or "") for name in ("stderr", "cmdout")] if isinstance(debug, dict) else []
     text = "\n".join(parts)

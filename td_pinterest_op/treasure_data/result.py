@@ -10,7 +10,7 @@ import msgpack
 
 from td_pinterest_op.errors import JobError, TreasureDataError
 from td_pinterest_op.http.transport import read_pieces
-from td_pinterest_op.treasure_data.job import Job, JobSource, run_or_await_job
+from td_pinterest_op.treasure_data.job import Job, JobOrQuery, run_or_await_job
 from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_refusal_error, build_v3_path
 
 _RANGE_START_PATTERN = re.compile(r"bytes ([0-9]{1,18})-")
@@ -31,7 +31,9 @@ class JobRows:
     blocks: Iterable[list[list[Any]]]
 
 
-def open_job_rows(td: TreasureData, source: JobSource, *, on_job_id: Callable[[str], None] = lambda _: None) -> JobRows:
+def open_job_rows(
+    td: TreasureData, source: JobOrQuery, *, on_job_id: Callable[[str], None] = lambda _: None
+) -> JobRows:
     """Wait for the job of `source`, and return its rows, which are downloaded when they are iterated.
 
     `on_job_id` gets the job's id as soon as it is known. Raises as `run_or_await_job` does; iterating raises as
@@ -41,7 +43,7 @@ def open_job_rows(td: TreasureData, source: JobSource, *, on_job_id: Callable[[s
     return JobRows(job=job, blocks=JobResultDownload(td, job))
 
 
-def read_small_result(td: TreasureData, source: JobSource) -> list[dict[str, Any]]:
+def read_small_result(td: TreasureData, source: JobOrQuery) -> list[dict[str, Any]]:
     """Wait for the job of `source`, and return its few rows: a dict by column name for each, with text decoded.
 
     Raises as `run_or_await_job` and `JobResultDownload` do.

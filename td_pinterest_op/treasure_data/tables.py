@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from td_pinterest_op.errors import ExportError, JobError, StoppedError, TreasureDataError
 from td_pinterest_op.http.retry import retry
-from td_pinterest_op.treasure_data.job import JobSource, run_statement_job
+from td_pinterest_op.treasure_data.job import JobOrQuery, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_name
 from td_pinterest_op.treasure_data.td_api import RUN_AGAIN_ADVICE, TreasureData, build_v3_path
 
@@ -103,7 +103,7 @@ class OperatorTable:
     _is_disabled: bool = False
 
     def try_execute(
-        self, execute: Callable[[TreasureData, JobSource], _T], build_source: Callable[[], JobSource]
+        self, execute: Callable[[TreasureData, JobOrQuery], _T], build_source: Callable[[], JobOrQuery]
     ) -> _T | None:
         """Return what `execute` returns for a statement about the table, or None after an error.
 
@@ -142,5 +142,5 @@ class OperatorTable:
                 f"it is not the operator's table, which has a column {' and a column '.join(missing)}: name another one"
             )
         if statement := build_create_or_alter(self.table, self.columns, existing, content=self.content):
-            run_statement_job(td, JobSource(query=statement, database=self.database, purpose=self.content))
+            run_statement_job(td, JobOrQuery(query=statement, database=self.database, purpose=self.content))
         self._is_ready = True

@@ -7,7 +7,7 @@
 #    (tests/unit/trino/), or in the module that owns its table: in mirroring/ (tests/mirror/test_mirror.py),
 #    run_history/history_table.py (tests/unit/run_history/test_history_table.py) or erase.py (tests/e2e/test_erase.py).
 # 2. Quote every name and text (treasure_data/quoting.py). A comment `-- td_pinterest_op: ` says what a statement of a
-#    run is for (a mirror's `MirrorJobs` adds it), and `JobSource.purpose` names it in errors. A statement with the
+#    run is for (a mirror's `MirrorJobs` adds it), and `JobOrQuery.purpose` names it in errors. A statement with the
 #    user's query takes it by `require_one_statement`, and keeps its first comments (`prepend_comments`,
 #    `find_first_comments`). `with_query_always_issued` makes a statement that no retry takes the job of.
 # 3. If it judges values or people, add cases to tests/warehouses.py. Run it on a real engine by scripts/trino

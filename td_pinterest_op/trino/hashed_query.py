@@ -13,7 +13,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.columns import IdentifierColumn, get_column_position
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import ExportSettings
-from td_pinterest_op.treasure_data.job import Job, JobSource, find_first_comments, run_or_await_job
+from td_pinterest_op.treasure_data.job import Job, JobOrQuery, find_first_comments, run_or_await_job
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 from td_pinterest_op.treasure_data.result import JobRows, open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
@@ -42,7 +42,7 @@ class UserQuery:
     columns: Sequence[IdentifierColumn]
 
 
-def require_hashable(source: JobSource, settings: ExportSettings) -> None:
+def require_hashable(source: JobOrQuery, settings: ExportSettings) -> None:
     """Raise SettingsError if the warehouse must hash the identifiers of `source`, but cannot.
 
     It must for a mirror, and with `hash_in: warehouse`. It can if `source` has a query for presto or trino.
@@ -106,7 +106,7 @@ def require_query(sql: str, *, name: str, engine: str) -> None:
 
 
 def fetch_query_columns(
-    td: TreasureData, source: JobSource, find_columns: Callable[[Job], Sequence[IdentifierColumn]]
+    td: TreasureData, source: JobOrQuery, find_columns: Callable[[Job], Sequence[IdentifierColumn]]
 ) -> UserQuery:
     """Ask the warehouse for the columns of the query in `source`, and return the query with them. No rows are read.
 
@@ -119,7 +119,7 @@ def fetch_query_columns(
 
 def open_hashed_rows(
     td: TreasureData,
-    source: JobSource,
+    source: JobOrQuery,
     query: UserQuery,
     *,
     control: ControlGroup | None = None,

@@ -13,7 +13,7 @@ from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.outcome import build_run_columns
 from td_pinterest_op.task_runtime.services import Services
-from td_pinterest_op.treasure_data.job import JobSource, run_statement_job
+from td_pinterest_op.treasure_data.job import JobOrQuery, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 from td_pinterest_op.treasure_data.tables import OperatorTable
 from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, build_hashing_select, prepend_comments
@@ -26,7 +26,7 @@ RESERVED_COLUMNS = {"time", *_RUN_COLUMNS, *_REJECTION_COLUMNS}
 
 
 def write_rejected_rows(
-    settings: ExportSettings, source: JobSource | None, query: UserQuery | None, stats: Stats, services: Services
+    settings: ExportSettings, source: JobOrQuery | None, query: UserQuery | None, stats: Stats, services: Services
 ) -> None:
     """Write the rejected values of a run's `query` to the table of the setting `rejected`, if there are any.
 
@@ -47,7 +47,7 @@ def write_rejected_rows(
         content="table of rejected rows",
     )
 
-    def build_source() -> JobSource:
+    def build_source() -> JobOrQuery:
         if not source.query or source.engine not in HASHING_ENGINES:
             raise JobError(f"it needs `query`, and the engine {' or '.join(HASHING_ENGINES)}")
         if missing := [key for key in keys if key not in map(str.lower, query.names)]:

@@ -13,7 +13,7 @@ from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import SUPPRESS_LIST, Stats
-from td_pinterest_op.treasure_data.job import JobSource
+from td_pinterest_op.treasure_data.job import JobOrQuery
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, fetch_query_columns, open_hashed_rows
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def fetch_list_columns(
-    td: TreasureData, sources: Mapping[str, JobSource], settings: ExportSettings
+    td: TreasureData, sources: Mapping[str, JobOrQuery], settings: ExportSettings
 ) -> Mapping[str, UserQuery]:
     """Ask the warehouse for the columns of the opt-out and consent lists, without rows. Return each query with them.
 
@@ -46,7 +46,7 @@ def fetch_list_columns(
 @contextlib.contextmanager
 def open_lists(
     td: TreasureData,
-    sources: Mapping[str, JobSource],
+    sources: Mapping[str, JobOrQuery],
     settings: ExportSettings,
     stats: Stats,
     *,

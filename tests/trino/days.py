@@ -24,7 +24,7 @@ from td_pinterest_op.stats import (
     WITHOUT_CONSENT,
     Stats,
 )
-from td_pinterest_op.treasure_data.job import Job, JobSource
+from td_pinterest_op.treasure_data.job import Job, JobOrQuery
 from td_pinterest_op.treasure_data.result import JobRows
 from td_pinterest_op.treasure_data.tables import ListedTable
 from td_pinterest_op.treasure_data.td_api import TreasureData
@@ -63,7 +63,7 @@ class TrinoJobs(MirrorJobs):
     costs: dict[str, Cost] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
 
-    def run(self, purpose: str, statement: str, *, embedded: JobSource | None = None) -> str:
+    def run(self, purpose: str, statement: str, *, embedded: JobOrQuery | None = None) -> str:
         if statement.startswith("DELETE"):
             self._emulate_delete(purpose, statement)
         else:
@@ -134,7 +134,7 @@ class Days:
         self._create("people", _PEOPLE.format(first=self.first, thousands=self.people // 1000))
         jobs = TrinoJobs(
             td=cast("TreasureData", None),  # no statement goes there
-            source=JobSource(
+            source=JobOrQuery(
                 query="SELECT email, number FROM people" if self.withholds else "SELECT email FROM people"
             ),
             database=DATABASE,
@@ -148,7 +148,7 @@ class Days:
         mirror = MirrorWarehouseSteps(
             ledger=Ledger(jobs=jobs, name=LEDGER, ad_account_id="2"),
             settings=parse_export_settings(self._settings, environ=test_parse.ENVIRON),
-            lists={name: JobSource(query=query) for name, query in _LISTS.items()} if self.withholds else {},
+            lists={name: JobOrQuery(query=query) for name, query in _LISTS.items()} if self.withholds else {},
             stats=self.stats,
         )
         mirror.ledger.load_state(now=float(jobs.now), may_create=True)
@@ -160,7 +160,7 @@ class Days:
         mirror.close()
         return jobs
 
-    def _read_columns(self, _td: TreasureData, source: JobSource) -> Job:
+    def _read_columns(self, _td: TreasureData, source: JobOrQuery) -> Job:
         return build_job(run(self.server, source.query))
 
     @property

@@ -161,7 +161,7 @@ class AudienceAction(abc.ABC):
         self.stats.audience_status = audience.status or None
         self.stats.audience_size = audience.size
 
-    def _find_creating_session(self, audience: Audience) -> str | None:
+    def _find_creating_session_key(self, audience: Audience) -> str | None:
         """Return the key of the digdag session that created `audience`, or None if it is unknown.
 
         `audience`: one with the name in the setting `audience_name`. The key is the eight hex digits in the name of its
@@ -199,7 +199,7 @@ class AudienceAction(abc.ABC):
         named = sorted(
             find_audiences_by_name(self._api, self._new_name), key=lambda audience: build_age_key(audience.id)
         )
-        own = [audience for audience in named if self._find_creating_session(audience) == self._session_key]
+        own = [audience for audience in named if self._find_creating_session_key(audience) == self._session_key]
         return [audience for audience in named if audience not in own], own
 
     def _find_own_audience(self) -> Audience | None:
@@ -233,7 +233,7 @@ class AudienceAction(abc.ABC):
 
         Raises AudienceError if another session created an audience with the name first.
         """
-        if not self.action.only_once or self._find_creating_session(audience) != self._session_key:
+        if not self.action.only_once or self._find_creating_session_key(audience) != self._session_key:
             return audience
         wait_out_listing_lag(self._client)
         return self._remove_duplicates(audience)
@@ -259,7 +259,7 @@ class AudienceAction(abc.ABC):
         rivals = [
             other
             for other in others
-            if build_age_key(other.id) < build_age_key(kept.id) and self._find_creating_session(other)
+            if build_age_key(other.id) < build_age_key(kept.id) and self._find_creating_session_key(other)
         ]
         for duplicate in own if rivals else own[1:]:
             older = rivals[0] if rivals else kept

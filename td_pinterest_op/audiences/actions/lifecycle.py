@@ -105,7 +105,7 @@ class CreateActalike(AudienceAction):
         only_once=True,
     )
 
-    def _find_creating_session(self, audience: Audience) -> str | None:
+    def _find_creating_session_key(self, audience: Audience) -> str | None:
         """Return the key of the digdag session with which a look-alike audience's description ends, or None."""
         match = _SESSION_KEY_PATTERN.search(audience.description) if audience.audience_type == ACTALIKE_TYPE else None
         return match[1] if match else None

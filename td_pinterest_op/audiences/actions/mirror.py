@@ -24,7 +24,7 @@ from td_pinterest_op.redaction.secret import quote_for_message
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.treasure_data.job import JobSource
+from td_pinterest_op.treasure_data.job import JobOrQuery
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Mirror(MembersAction):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._audience: Audience | None = None  # until it is found, or created by the first step
-        source = cast("JobSource", self.request.source)
+        source = cast("JobOrQuery", self.request.source)
         database, table = self._settings.ledger
         jobs = MirrorJobs(
             td=self.services.treasure_data,
@@ -216,7 +216,7 @@ class Mirror(MembersAction):
             # The plan is not settled, but they are not in the audience. There is no time left after a signal.
             if not shutdown.is_requested():
                 with contextlib.suppress(ExportError):
-                    self._ledger.insert_refused_digests(self._refused_joiner_digests, is_settled=False)
+                    self._ledger.insert_refused_digests(self._refused_joiner_digests, is_plan_settled=False)
             raise
 
     @property

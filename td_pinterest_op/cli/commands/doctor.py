@@ -120,7 +120,9 @@ def _list_export_targets(export: CheckedExport, fallback: ExportTarget) -> Itera
     parsed = export.request.settings if export.request else None
     named = [value for name, value in settings.items() if name.startswith("audience_id")]
     ids: Sequence[str | None] = [str(value) for value in named if value]
-    if "audience_id" not in export.table.by_name or not export.unknown_names.isdisjoint(("action", "audience_name")):
+    if "audience_id" not in export.table.by_name or not export.names_only_run_knows.isdisjoint(
+        ("action", "audience_name")
+    ):
         ids = [None]
     elif None in named:
         ids = [fallback.audience_id]

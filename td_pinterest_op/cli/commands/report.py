@@ -15,7 +15,7 @@ from td_pinterest_op.report.entry import Entry, build_entry
 from td_pinterest_op.report.page_file import write_report_page
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.treasure_data.job import JobSource
+from td_pinterest_op.treasure_data.job import JobOrQuery
 from td_pinterest_op.treasure_data.result import read_small_result
 
 _TABLE_NAME_PATTERN = re.compile(r"(?P<database>[a-z0-9_]{3,255})\.(?P<table>[a-z0-9_]{3,255})")
@@ -108,7 +108,7 @@ def read_history_entries(history: str, *, audience_id: str | None, env_file: Pat
         only += f" OR (audience_id IS NULL AND audience_name IN ({names}))"
     # A table that an older version made has fewer columns.
     query = f"SELECT * FROM {table}{only} ORDER BY time DESC LIMIT {_MOST_HISTORY_ROWS}"  # noqa: S608
-    source = JobSource(query=query, database=named["database"], purpose="history")
+    source = JobOrQuery(query=query, database=named["database"], purpose="history")
     credentials = find_credentials(env_file)
     credentials.require_variables("TD_API_KEY")
     with credentials.without_pinterest().open_services() as services:

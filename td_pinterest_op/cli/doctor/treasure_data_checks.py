@@ -151,7 +151,7 @@ def _choose_row_settings(context: DoctorContext) -> ExportSettings:
     records are left to a dry run, which reads all rows.
     """
     found = [
-        (each.request.settings, each.unknown_names)
+        (each.request.settings, each.names_only_run_knows)
         for each in context.exports
         if each.request and each.request.source and isinstance(each.request.settings, ExportSettings)
     ]

@@ -75,13 +75,13 @@ _SETTING_PLACEHOLDERS = (*_TEXT_PLACEHOLDERS, {_NAME_PLACEHOLDER: "email"}, {"pe
 class CheckedExport:
     """What a task of a workflow, or an entry of its list, asks of the operator.
 
-    `table`: the settings that it may have. `settings`: by name, None for those in `unknown_names`, whose values only a
-    run knows. `request`: None if a run refuses the task.
+    `table`: the settings that it may have. `settings`: by name, None for those in `names_only_run_knows`, whose values
+    only a run knows. `request`: None if a run refuses the task.
     """
 
     table: SettingsTable[Any]
     settings: Mapping[str, Any]
-    unknown_names: frozenset[str]
+    names_only_run_knows: frozenset[str]
     request: TaskRequest[Any] | None
 
 
@@ -228,8 +228,8 @@ class _TaskChecker:
 
     def _check_task_exports(self) -> list[CheckedExport]:
         params = _fill_placeholders(self._params, self._table, set())
-        unknown_names: set[str] = set()
-        params["result_settings"] = _fill_placeholders(self._settings, self._table, unknown_names)
+        names_only_run_knows: set[str] = set()
+        params["result_settings"] = _fill_placeholders(self._settings, self._table, names_only_run_knows)
         # An earlier task, or a workflow that calls this one, may have run a job, or name the database.
         stored = {}
         if not self._workflow.knows_all_variables:
@@ -239,12 +239,12 @@ class _TaskChecker:
         params["td"] = stored | _fill_placeholders(self._params.get_block("td"), self._table, set())
         task = Task(params=params, environ=self._environ)
         if self._task.package_class_name == _MANY_CLASS:
-            return self._check_entries(task, unknown_names)
+            return self._check_entries(task, names_only_run_knows)
         if self._task.package_class_name != _ACTIVATION_CLASS:
-            return [self._check_request(task, unknown_names, self._blocks)]
+            return [self._check_request(task, names_only_run_knows, self._blocks)]
         if _is_template_text(self._params.get("later_runs")):
             del params["later_runs"]
-            unknown_names.add("action")
+            names_only_run_knows.add("action")
         ours = {
             "segment_name": _NAME_PLACEHOLDER,
             "activation_actions_table": f"{_NAME_PLACEHOLDER}.{_NAME_PLACEHOLDER}",
@@ -253,10 +253,10 @@ class _TaskChecker:
         if activation is None:
             return []
         given = {name for name, value in self._settings.items() if not is_left_out(value)}
-        unknown_names |= set(CONSOLE_SETTING_NAMES) - given - {"action"}
-        return [self._check_request(activation, unknown_names, self._blocks)]
+        names_only_run_knows |= set(CONSOLE_SETTING_NAMES) - given - {"action"}
+        return [self._check_request(activation, names_only_run_knows, self._blocks)]
 
-    def _check_entries(self, task: Task, unknown_names: set[str]) -> list[CheckedExport]:
+    def _check_entries(self, task: Task, names_only_run_knows: set[str]) -> list[CheckedExport]:
         self._call_and_report(parse_at_once, task)
         listed = self._params.get("audiences")
         if _is_template_text(listed):
@@ -272,21 +272,21 @@ class _TaskChecker:
             blocks = [block, *self._blocks]
             own: set[str] = set()
             known = _fill_placeholders(members, self._table, own)
-            own |= unknown_names.difference(known)
+            own |= names_only_run_knows.difference(known)
             if built := self._call_and_report(build_entry_task, task, known, name, blocks=blocks):
                 exports.append(self._check_request(built, own, blocks))
         return exports
 
-    def _check_request(self, task: Task, unknown_names: set[str], blocks: list[YamlBlock]) -> CheckedExport:
+    def _check_request(self, task: Task, names_only_run_knows: set[str], blocks: list[YamlBlock]) -> CheckedExport:
         """Return what a task or an entry asks of the operator, and add findings.
 
-        `unknown_names`: the names of settings that only a run knows. Added are the problems that a task has without
-        them, with valid values for them, and with every action if that is unknown.
+        `names_only_run_knows`: the names of settings whose values only a run knows. Added are the problems that a task
+        has without them, with valid values for them, and with every action if that is unknown.
         """
         settings = task.params["result_settings"]
         request: TaskRequest[Any] | None = None
         found: list[Sequence[SettingProblem]] = []
-        for placeholders in _list_possible_settings(self._table, unknown_names):
+        for placeholders in _list_possible_settings(self._table, names_only_run_knows):
             whole = replace(task, params={**task.params, "result_settings": {**settings, **placeholders}})
             try:
                 request = parse_task_request(whole, table=self._table)
@@ -294,12 +294,14 @@ class _TaskChecker:
             except SettingsError as error:
                 found.append(error.problems)
         self._add_findings([problem for problem in found[0] if all(problem in each for each in found)], blocks)
-        if request and request.source and unknown_names.isdisjoint(("columns", "records", "control")):
+        if request and request.source and names_only_run_knows.isdisjoint(("columns", "records", "control")):
             lists = {name: each.query for name, each in request.lists.items()}
             problems = find_column_problems(request.settings, query=request.source.query, lists=lists)
             self._add_findings(problems, blocks)
-        shown = {str(name): value for name, value in settings.items()} | dict.fromkeys(unknown_names)
-        return CheckedExport(table=self._table, settings=shown, unknown_names=frozenset(unknown_names), request=request)
+        shown = {str(name): value for name, value in settings.items()} | dict.fromkeys(names_only_run_knows)
+        return CheckedExport(
+            table=self._table, settings=shown, names_only_run_knows=frozenset(names_only_run_knows), request=request
+        )
 
     def _call_and_report(
         self, function: Callable[..., _R], *args: Any, blocks: list[YamlBlock] | None = None
@@ -332,11 +334,13 @@ class _TaskChecker:
                 self._workflow.add_finding(place, problem.code, problem.text, level=level)
 
 
-def _list_possible_settings(table: SettingsTable[Any], unknown_names: set[str]) -> list[dict[str, object]]:
-    """Return what the `unknown_names` settings may be: left out or valid, and each action if the action is unknown."""
-    valid = {name: value for name in unknown_names if (value := _choose_placeholder(table.by_name[name])) is not None}
-    if "action" not in unknown_names:
-        return [{}, valid] if unknown_names else [{}]
+def _list_possible_settings(table: SettingsTable[Any], names_only_run_knows: set[str]) -> list[dict[str, object]]:
+    """Return what settings that only a run knows may be: left out or valid, and each action if that is unknown."""
+    valid = {
+        name: value for name in names_only_run_knows if (value := _choose_placeholder(table.by_name[name])) is not None
+    }
+    if "action" not in names_only_run_knows:
+        return [{}, valid] if names_only_run_knows else [{}]
     return [{**each, "action": action.action.name} for action in ACTIONS for each in ({}, valid)]
 
 

@@ -19,7 +19,7 @@ from td_pinterest_op.task_runtime.task import (
     read_row_source,
     store_workflow_values,
 )
-from td_pinterest_op.treasure_data.job import JobSource
+from td_pinterest_op.treasure_data.job import JobOrQuery
 from tests.exporting import digest
 
 SESSION = {"session_time": "2026-11-25T00:00:00+00:00", "project_id": 4711, "task_name": "+pinterest_export+export"}
@@ -115,7 +115,7 @@ def test_a_domain_key_is_the_same_for_the_same_query_and_another_for_a_corrected
     ],
 )
 def test_a_job_is_that_of_the_task_or_else_the_last_one_of_the_workflow(params: dict[str, Any], job_id: str) -> None:
-    assert JobSource(job_id=job_id) == read_row_source(task(**params))
+    assert JobOrQuery(job_id=job_id) == read_row_source(task(**params))
 
 
 @pytest.mark.parametrize(("params", "named"), [({"td": {"last_job_id": 13}}, ["13"]), ({"job_id": "13"}, [])])
@@ -138,7 +138,7 @@ def test_log_names_the_last_job_of_the_workflow_where_its_rows_are_exported(
 )
 def test_a_query_comes_with_its_database_and_engine(params: dict[str, Any], engine: str) -> None:
     source = read_row_source(task(**params, query="select 1"))
-    assert source == JobSource(
+    assert source == JobOrQuery(
         query="select 1", database="crm", engine=engine, scheduled_time=SESSION_SECONDS, tracing=TRACING
     )
     key = replace(source, attempt_key=task().attempt_key, scheduled_time=None, tracing="").domain_key

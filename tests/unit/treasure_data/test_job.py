@@ -7,12 +7,12 @@ from unittest.mock import Mock
 import pytest
 
 from td_pinterest_op.errors import JobError, StoppedError, TreasureDataError
-from td_pinterest_op.treasure_data.job import Job, JobSource, run_or_await_job
+from td_pinterest_op.treasure_data.job import Job, JobOrQuery, run_or_await_job
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from tests.clock import FakeTime
 from tests.unit.scripted import describe_td
 
-QUERY = JobSource(query="select email from customers", database="crm", engine="presto", attempt_key="first")
+QUERY = JobOrQuery(query="select email from customers", database="crm", engine="presto", attempt_key="first")
 EMAIL = '[["email","varchar"]]'
 UNKNOWN_COUNTS: list[object] = [None, "", "many", [], float("inf"), float("nan"), "Infinity", 1e300, -1, 10**400]
 
@@ -47,7 +47,7 @@ def finished(time: FakeTime, show: dict[str, Any], *statuses: str) -> Job:
         "/v3/job/status/5": [(200, {"status": status}) for status in statuses or (show["status"],)],
         "/v3/job/show/5": [(200, show)],
     }
-    return run_or_await_job(Scripted(time, script), JobSource(job_id="5"))
+    return run_or_await_job(Scripted(time, script), JobOrQuery(job_id="5"))
 
 
 # -- a job that is found
@@ -131,13 +131,13 @@ def test_failed_job_is_an_error_with_its_status_and_the_engines_last_lines_witho
 
 def test_missing_job_is_an_error_that_names_the_region(fake_time: FakeTime) -> None:
     with pytest.raises(JobError, match=r"has no job 5: check the job id, and that TD_API_SERVER is the region"):
-        run_or_await_job(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), JobSource(job_id="5"))
+        run_or_await_job(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), JobOrQuery(job_id="5"))
 
 
 @pytest.mark.parametrize("content", [{}, {"status": None}, {"status": 7}])
 def test_an_answer_without_a_status_is_treasure_datas_error(fake_time: FakeTime, content: dict[str, Any]) -> None:
     with pytest.raises(TreasureDataError, match="has no status"):
-        run_or_await_job(Scripted(fake_time, {"/v3/job/status/5": [(200, content)]}), JobSource(job_id="5"))
+        run_or_await_job(Scripted(fake_time, {"/v3/job/status/5": [(200, content)]}), JobOrQuery(job_id="5"))
 
 
 @pytest.mark.parametrize(
@@ -184,16 +184,16 @@ def test_failed_job_of_an_earlier_try_is_replaced_under_the_next_key(fake_time: 
 @pytest.mark.parametrize(
     ("source", "killed"),
     [
-        (JobSource(query="select 1", database="crm"), ["POST /v3/job/kill/5"]),
+        (JobOrQuery(query="select 1", database="crm"), ["POST /v3/job/kill/5"]),
         (QUERY.with_query_always_issued("select 1"), ["POST /v3/job/kill/5"]),
         (QUERY, []),  # a retry adopts it
-        (JobSource(job_id="5"), []),  # issued by somebody else
+        (JobOrQuery(job_id="5"), []),  # issued by somebody else
     ],
 )
 def test_a_job_that_nobody_waits_for_any_more_is_killed_once(
     fake_time: FakeTime,
     monkeypatch: pytest.MonkeyPatch,
-    source: JobSource,
+    source: JobOrQuery,
     killed: list[str],
     error: BaseException,
 ) -> None:
