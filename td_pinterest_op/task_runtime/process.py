@@ -108,7 +108,10 @@ def may_rerun_for_renewed_token(task: Task, error: BaseException) -> bool:
 
 
 def rerun_task_if_allowed(error: AccountError) -> bool:
-    """Have digdag run the current task again, as a subtask, if another task may have renewed its token."""
+    """Have digdag run the current task again, as a subtask, if another task may have renewed its token.
+
+    Return True if it does.
+    """
     import digdag
 
     task = get_current_task()
