@@ -97,7 +97,7 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
 
 
 @dataclass
-class _RemovalTarget:
+class _ListRemoval:
     """A customer list to remove people from, or an ad account with unreadable lists, which has only a `reason`."""
 
     ad_account_id: str
@@ -121,11 +121,11 @@ class _Erasure:
     settings: ErasureSettings
     stats: Stats
     services: Services
-    targets: list[_RemovalTarget] = field(default_factory=list)  # the customer lists that were found
-    unread: list[_RemovalTarget] = field(default_factory=list)  # the ad accounts whose lists cannot be read
+    targets: list[_ListRemoval] = field(default_factory=list)  # the customer lists that were found
+    unread: list[_ListRemoval] = field(default_factory=list)  # the ad accounts whose lists cannot be read
 
     @property
-    def _finished_targets(self) -> list[_RemovalTarget]:
+    def _finished_targets(self) -> list[_ListRemoval]:
         """The customer lists that accepted all removals. Empty in a dry run, and if there is nobody to remove."""
         return [target for target in self.targets if target.records == self.stats.unique > 0]
 
@@ -241,23 +241,23 @@ class _Erasure:
         text = prepend_comments(statement, f"td_pinterest_op: {purpose}", query=query.text)
         run_statement_job(self.services.treasure_data, replace(source.with_query_always_issued(text), purpose=purpose))
 
-    def _add_new_targets(self) -> list[_RemovalTarget]:
+    def _add_new_targets(self) -> list[_ListRemoval]:
         """Return the lists of all ad accounts that are not yet among the `targets`, and add them."""
         known = {target.customer_list_id for target in self.targets}
         unread = {target.ad_account_id for target in self.unread}
-        found: list[_RemovalTarget] = []
+        found: list[_ListRemoval] = []
         for account in self.settings.ad_account_ids:
             if account in unread:
                 continue
             try:
                 for each in self.services.build_pinterest_api(account).list_customer_lists():
                     if each.id not in known:
-                        found.append(_RemovalTarget(account, each.id, mask_and_escape(each.name, longest=255)))
+                        found.append(_ListRemoval(account, each.id, mask_and_escape(each.name, longest=255)))
             except StoppedError:
                 raise
             except ExportError as error:
                 log.warning("customer lists of ad account %s cannot be read: %s", account, error)
-                self.unread.append(_RemovalTarget(account, reason=str(error)))
+                self.unread.append(_ListRemoval(account, reason=str(error)))
         self.targets += found
         return found
 
@@ -280,7 +280,7 @@ class _Erasure:
         check_invalid_values(self.settings, stats)
         return UserQuery(text=source.query, names=rows.job.names, columns=columns), prepared
 
-    def _remove_from_list(self, target: _RemovalTarget, prepared: PreparedRecords) -> None:
+    def _remove_from_list(self, target: _ListRemoval, prepared: PreparedRecords) -> None:
         """Remove the records from a list, and store the outcome in `target`, a refusal as its `reason`.
 
         StoppedError and UnexpectedError are raised: they concern all lists.

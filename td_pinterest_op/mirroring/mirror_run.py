@@ -167,7 +167,7 @@ class MirrorWarehouseSteps:
             select = f"SELECT * FROM {table}"
             embedded = None
         else:
-            select = withholding_sql.build_all_values_select(query)
+            select = withholding_sql.build_unwithheld_digests_select(query)
             embedded = people
         replaces = self._replaces_everybody
         # Compare the people with the ledger, and count the changes.

@@ -19,7 +19,7 @@ from td_pinterest_op.stats import RequestCounts
 log = logging.getLogger(__name__)
 
 # A 429 is waited out for this many times the longest single wait, with no other request succeeding meanwhile.
-_THROTTLED_PATIENCE_FACTOR = 4
+_LONGEST_WAITS_WHILE_THROTTLED = 4
 # The wait after a 429 when neither the server nor the settings ask for any, in seconds.
 _LEAST_PAUSE_AFTER_429 = 1.0
 # A request ends after this many 401s, and a run after this many refusals of refresh tokens.
@@ -194,7 +194,7 @@ class Client:
             since = self._throttled_since  # which another thread may change meanwhile
             if since is None:
                 since = self._throttled_since = clock
-            if clock - since >= _THROTTLED_PATIENCE_FACTOR * longest_wait:
+            if clock - since >= _LONGEST_WAITS_WHILE_THROTTLED * longest_wait:
                 raise failed.error.extend(f"; no request has succeeded for {format_duration(clock - since)}")
             # Once for all requests that get the same response at the same time.
             if self.rate_limiter.extend_common_delay(pause):

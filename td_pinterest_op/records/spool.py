@@ -63,7 +63,7 @@ class SpoolFile:
         return (int.from_bytes(data, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(data), "big")
 
 
-class Buckets:
+class DigestBuckets:
     """Collects digests in a temporary file, in 256 buckets by the digests' first byte, which is the bucket's number.
 
     A bucket is read as a whole. `width`: the bytes of a digest and what follows the digest. `encrypted`: see
@@ -122,7 +122,7 @@ class Buckets:
                 yield offsets[bucket], length
 
 
-class Spool(Buckets):
+class Spool(DigestBuckets):
     """Collects digests in a temporary file. `finish` sorts them, drops repeats, and sets `unique_count`."""
 
     unique_count = 0

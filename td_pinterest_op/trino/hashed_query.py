@@ -30,7 +30,7 @@ _SQL_PIECE_PATTERN = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|--[^\r\n]*|/\*.*?(?:
 _HIVE_ESCAPE_PATTERN = re.compile(r"""\\['"\\]""")
 _HIVE_SET_PATTERN = re.compile(r"\A(?:\s*set\s[^;]*;)+", re.IGNORECASE)
 _QUERY_BEGINNING_PATTERN = re.compile(r"[\s(]*(?:select|with|values|table)\b", re.IGNORECASE)
-_INSERT_PATTERN = re.compile(r"\binsert\b", re.IGNORECASE)  # a reserved word in all engines
+_FORBIDDEN_INSERT_PATTERN = re.compile(r"\binsert\b", re.IGNORECASE)  # a reserved word in all engines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ def require_query(sql: str, *, name: str, engine: str) -> None:
     if is_hive:
         bare = _HIVE_SET_PATTERN.sub("", bare, count=1)
     require_one_statement(bare, name=name)
-    if not _QUERY_BEGINNING_PATTERN.match(bare) or _INSERT_PATTERN.search(bare):
+    if not _QUERY_BEGINNING_PATTERN.match(bare) or _FORBIDDEN_INSERT_PATTERN.search(bare):
         raise SettingsError(
             f"{name} is no query, so it is not issued: begin it with SELECT, WITH, VALUES or TABLE, in Hive after SET, "
             "and insert nothing",

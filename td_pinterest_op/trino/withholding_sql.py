@@ -61,7 +61,7 @@ def build_sendable_digests_select(
     else:
         persons = f"""
   SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST)} AS in_control, {_SUMS_SQL}
-  FROM ({build_all_values_select(query)})
+  FROM ({build_unwithheld_digests_select(query)})
   GROUP BY answer"""
     # A list's reasons are not identifiers: people with a value that is rejected for the same reason are not on it.
     joins = "".join(
@@ -101,7 +101,7 @@ HAVING sum(given) > 0
 GROUP BY answer"""
 
 
-def build_all_values_select(query: UserQuery) -> str:
+def build_unwithheld_digests_select(query: UserQuery) -> str:
     """Return a SELECT with a row for each value of a query's single identifier column. Nobody is withheld.
 
     The columns (answer, people, given, hashed, row_count, invalid_rows) are those of `build_sendable_digests_select`,

@@ -25,7 +25,7 @@ from struct import Struct
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import IdentifierColumn
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers
-from td_pinterest_op.records.spool import BUCKET_COUNT, Buckets, Spool, split_by_width
+from td_pinterest_op.records.spool import BUCKET_COUNT, DigestBuckets, Spool, split_by_width
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.stats import CONSENT_LIST, IN_CONTROL_GROUP, SUPPRESS_LIST, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS
@@ -91,8 +91,8 @@ class SingleIdentifierPeople:
 
     def __init__(self, lists: WithholdingListDigests) -> None:
         self._lists = lists
-        self._everybody = Buckets()
-        self._controlled = Buckets()
+        self._everybody = DigestBuckets()
+        self._controlled = DigestBuckets()
 
     def close(self) -> None:
         """Free memory and delete temporary files. May be called again."""
@@ -145,7 +145,7 @@ class MultiIdentifierPeople:
 
     def __init__(self, lists: WithholdingListDigests) -> None:
         self._lists = lists
-        self._holders = Buckets(_HOLDER_FORMAT.size)
+        self._holders = DigestBuckets(_HOLDER_FORMAT.size)
         self._facts = bytearray()  # by the number of a person
 
     @property

@@ -71,7 +71,7 @@ RejectedRows = list[tuple[int, Reason]]  # rows of a block, counted from 0, each
 
 
 @dataclass(kw_only=True, eq=False)
-class Reader(abc.ABC):
+class QueryResultReader(abc.ABC):
     """Reads the rows of a query's result in blocks, stores the valid records, and counts what it reads in `stats`.
 
     `people`: collects the people, and decides who is withheld; None if there are no lists and no control group.
@@ -171,7 +171,7 @@ class Reader(abc.ABC):
 
 
 @dataclass(kw_only=True, eq=False)
-class IdentifierRecordReader(Reader):
+class IdentifierRecordReader(QueryResultReader):
     """Reads the rows of a query's result, and stores each valid identifier in them as a record of its own.
 
     If several people hold an identifier, what is known of all of them decides whether it is sent.
@@ -212,7 +212,7 @@ class IdentifierRecordReader(Reader):
         return PreparedRecords({SINGLE_DIGEST_LAYOUT: self.spool}, choose_customer_list_type(self.columns))
 
 
-class RowRecordReader(Reader):
+class RowRecordReader(QueryResultReader):
     """Reads the rows of a query's result, and stores each row that has a valid identifier as one record."""
 
     def __post_init__(self) -> None:
@@ -347,7 +347,9 @@ class _FilteredRowReader(RowRecordReader):
 
 
 @contextlib.contextmanager
-def open_reader(job: Job, settings: ExportSettings, stats: Stats, *, lists: WithholdingListDigests) -> Iterator[Reader]:
+def open_reader(
+    job: Job, settings: ExportSettings, stats: Stats, *, lists: WithholdingListDigests
+) -> Iterator[QueryResultReader]:
     """Yield a reader that stores the records of a job's rows, except those that `lists` or the control group withhold.
 
     `lists`: the opt-outs and consents. Raises OSError, JobError if the job's columns cannot be exported, and
@@ -363,7 +365,7 @@ def open_reader(job: Job, settings: ExportSettings, stats: Stats, *, lists: With
         "control_key_index": get_column_position(by, job.names) if by else None,
     }
     has_all = not lists.spools and control is None
-    reader: Reader
+    reader: QueryResultReader
     if settings.records == "rows":
         reader = (
             RowRecordReader(**given) if has_all else _FilteredRowReader(people=MultiIdentifierPeople(lists), **given)

@@ -64,7 +64,10 @@ def lists(common: options.CommonOptions, only_unused: bool, name_part: str | Non
         api = make_ad_account_api(services, common)
         for user in api.list_audiences():
             used_by.setdefault(user.customer_list_id, []).append(user.id)
-        rows = [_build_list_row(each, used_by.get(str(each["id"]), [])) for each in api.list_entities("customer_lists")]
+        rows = [
+            _build_customer_list_row(each, used_by.get(str(each["id"]), []))
+            for each in api.list_entities("customer_lists")
+        ]
     if only_unused:
         rows = [row for row in rows if row["left_behind"]]
     _print_matching_rows(common, rows, name_part)
@@ -96,7 +99,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
         list_id = row["customer_list_id"]
         customer_list = api.find_entity("customer_lists", list_id) if list_id else None
         if customer_list:
-            of_list = _build_list_row(customer_list, [])
+            of_list = _build_customer_list_row(customer_list, [])
             shown = ("id", "list_type", "used_by", "left_behind")  # by the audience itself
             row |= {f"list_{key}": value for key, value in of_list.items() if key not in shown}
         used_by = find_ad_groups_using(api, row["id"])
@@ -151,7 +154,7 @@ def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _build_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
+def _build_customer_list_row(content: Mapping[str, Any], used_by: Sequence[str]) -> dict[str, Any]:
     name = parse_list_name(CustomerList.parse(content))
     return {
         "id": str(content["id"]),
