@@ -44,12 +44,13 @@ class Secret:
         value = value[:LONGEST_SECRET]
         data = value.encode("utf-8", "surrogatepass")
         encoded = (quote(data, safe=""), quote_plus(data))
+        escaped = json.dumps(value)[1:-1]
         forms = (
             value,
             *encoded,
             *(re.sub("%..", lambda escape: escape[0].lower(), each) for each in encoded),
-            json.dumps(value)[1:-1],
-            json.dumps(value)[1:-1].replace("/", r"\/"),
+            escaped,
+            escaped.replace("/", r"\/"),
             base64.b64encode(data).decode(),
         )
         _secret_forms.update(form.rstrip("=") for form in forms if len(form) >= _SHORTEST_MASKED_SECRET)
