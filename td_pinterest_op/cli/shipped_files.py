@@ -39,9 +39,11 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
         raise error.extend(f": {folder} may lack files, which the same command writes") from None
 
 
-def write_missing_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Write those `files` that a project folder lacks. `files`: texts, by path in the folder."""
-    replace_files(folder, {name: text.encode() for name, text in files.items() if not os.path.lexists(folder / name)})
+def write_missing_files(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """Write those `files` (texts by path) that a project folder lacks, and return their names."""
+    missing = [name for name in files if not os.path.lexists(folder / name)]
+    replace_files(folder, {name: files[name].encode() for name in missing})
+    return missing
 
 
 def read_workflow_files(workflows: Sequence[str] = ()) -> Mapping[str, str]:

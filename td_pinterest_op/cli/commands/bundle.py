@@ -1,6 +1,5 @@
 """`td-pinterest bundle`: a project folder for `digdag run`, `digdag push` and `td wf push`, and its update."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,12 +57,10 @@ def bundle(
     if update and not any(folder.glob("*.dig")):
         raise SettingsError(f"{folder} is no project folder, since it has no workflow: check its name")
     files = {} if update else read_workflow_files(workflows)
-    kept = [name for name in files if os.path.lexists(folder / name)]
     update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers)
     with explain_write_errors(folder):
-        write_missing_files(folder, files)
-    written = [f"version {__version__} of the operator", "its libraries", *(name for name in files if name not in kept)]
-    common.print_note(f"Wrote {', '.join(written)}")
-    if kept:
+        written = write_missing_files(folder, files)
+    common.print_note(f"Wrote {', '.join([f'version {__version__} of the operator', 'its libraries', *written])}")
+    if kept := [name for name in files if name not in written]:
         common.print_note(f"{format_count(len(kept), 'file')} of yours left unchanged: {', '.join(kept)}")
     click.echo(folder)
