@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 
 _AUDIENCE_ID_SETTINGS = {"audience_id", *(each.action.audience_id for each in ACTIONS if each.action.audience_id)}
 # Settings that choose the same thing.
-_EQUIVALENT_SETTINGS = ({*_AUDIENCE_ID_SETTINGS, "audience_name"}, {"ignore_invalid_records", "ignore_error"})
+_ALTERNATIVE_SETTINGS = ({*_AUDIENCE_ID_SETTINGS, "audience_name"}, {"ignore_invalid_records", "ignore_error"})
 # Keys that the console adds to the settings that it passes on: td_…, _…, type and …Type.
-_CONSOLE_KEY_PATTERN = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
+_CONSOLE_ADDED_KEY_PATTERN = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
 _ACTIVATION_TABLE_PATTERN = re.compile(r"\bactivation_actions_table\b", re.IGNORECASE)  # in a query
 _TABLE_NAME_PATTERN = re.compile(r"[A-Za-z0-9_]+\.[A-Za-z0-9_]+")
 
 # The values of the parameter `later_runs`: the action for an audience that the settings name by id, and by name.
-LATER_RUNS_ACTIONS = {
+ACTIONS_BY_LATER_RUNS = {
     "add": (Add.action, Create.action),
     "replace": (Replace.action, Create.action),
     "mirror": (Mirror.action, Mirror.action),
@@ -67,7 +67,7 @@ def build_activation_export_task(task: Task) -> Task:
     """
     own = get_raw_settings(task)
     settings = {**own, **_read_console_settings(task, own)}
-    settings.update(_derive_action_from_later_runs(task, settings))
+    settings.update(_translate_later_runs(task, settings))
     action = find_action(settings)
     names_audience = action is not None and EXPORT_SETTINGS.by_name["audience_name"].is_used_by(action)
     if names_audience and not _has_any_value(settings, "audience_name", *_AUDIENCE_ID_SETTINGS):
@@ -106,7 +106,9 @@ def _read_console_settings(task: Task, own_settings: Mapping[object, object]) ->
     raw = parse_raw_settings(task.params.get("result_connection_settings"), place="the console")
     given = {name: value for name, value in raw.items() if not is_left_out(value)}
     added = [
-        str(name) for name in given if name not in EXPORT_SETTINGS.by_name and _CONSOLE_KEY_PATTERN.fullmatch(str(name))
+        str(name)
+        for name in given
+        if name not in EXPORT_SETTINGS.by_name and _CONSOLE_ADDED_KEY_PATTERN.fullmatch(str(name))
     ]
     if added:
         log.warning("the console has keys that this operator does not know, which are ignored: %s", ", ".join(added))
@@ -129,7 +131,7 @@ def _read_console_settings(task: Task, own_settings: Mapping[object, object]) ->
     chosen = {}
     kept = []
     for name, value in given.items():
-        same: set[object] = next(({*names} for names in _EQUIVALENT_SETTINGS if name in names), {name})
+        same: set[object] = next(({*names} for names in _ALTERNATIVE_SETTINGS if name in names), {name})
         values = [str(own_settings[each]).strip() for each in same if not is_left_out(own_settings.get(each))]
         if values and str(value).strip() not in values:
             kept.append(name)
@@ -140,16 +142,16 @@ def _read_console_settings(task: Task, own_settings: Mapping[object, object]) ->
     return chosen
 
 
-def _derive_action_from_later_runs(task: Task, settings: Mapping[object, object]) -> dict[str, str]:
+def _translate_later_runs(task: Task, settings: Mapping[object, object]) -> dict[str, str]:
     """Return the settings `action` and, if an audience may be created, `if_exists`, as the task's `later_runs` says.
 
     Returns {} if `settings` name the action themselves and the task has no `later_runs`. Raises SettingsError if
     `settings` contradict `later_runs`.
     """
     later_runs = str(task.params.get("later_runs", "add")).strip().lower()
-    if later_runs not in LATER_RUNS_ACTIONS:
-        raise SettingsError(f"later_runs must be one of {', '.join(LATER_RUNS_ACTIONS)}", key="later_runs")
-    by_id, by_name = LATER_RUNS_ACTIONS[later_runs]
+    if later_runs not in ACTIONS_BY_LATER_RUNS:
+        raise SettingsError(f"later_runs must be one of {', '.join(ACTIONS_BY_LATER_RUNS)}", key="later_runs")
+    by_id, by_name = ACTIONS_BY_LATER_RUNS[later_runs]
     contradicting = []
     if _has_any_value(settings, "action"):
         action = find_action(settings)

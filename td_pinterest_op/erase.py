@@ -91,13 +91,13 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
             error,
             history=open_history(services, settings.history),
             rows=[build_run_row({**statistics, "summary": erasure.summary, "erasure": counts})],
-            about=[("ad account", account) for account in settings.ad_account_ids],
+            error_subjects=[("ad account", account) for account in settings.ad_account_ids],
         )
     return receipt
 
 
 @dataclass
-class _ListRemoval:
+class _ListRemovalResult:
     """A customer list to remove people from, or an ad account with unreadable lists, which has only a `reason`."""
 
     ad_account_id: str
@@ -121,11 +121,11 @@ class _Erasure:
     settings: ErasureSettings
     stats: Stats
     services: Services
-    targets: list[_ListRemoval] = field(default_factory=list)  # the customer lists that were found
-    unread: list[_ListRemoval] = field(default_factory=list)  # the ad accounts whose lists cannot be read
+    targets: list[_ListRemovalResult] = field(default_factory=list)  # the customer lists that were found
+    unread: list[_ListRemovalResult] = field(default_factory=list)  # the ad accounts whose lists cannot be read
 
     @property
-    def _finished_targets(self) -> list[_ListRemoval]:
+    def _finished_targets(self) -> list[_ListRemovalResult]:
         """The customer lists that accepted all removals. Empty in a dry run, and if there is nobody to remove."""
         return [target for target in self.targets if target.records == self.stats.unique > 0]
 
@@ -138,7 +138,7 @@ class _Erasure:
         with contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.get_token()
-            targets = self._add_new_targets()
+            targets = self._discover_new_lists()
             query, prepared = self._read_people(source, spool)
             requests = len(targets) * math.ceil(stats.unique / settings.limit_records_per_request)
             log.info(
@@ -166,7 +166,7 @@ class _Erasure:
                         log.warning("%s: %s", target.label, target.reason)
                 # A replace may have made a list meanwhile. Listings may lag.
                 services.client.rate_limiter.wait(sum(POLL_WAITS))
-                targets = self._add_new_targets()
+                targets = self._discover_new_lists()
                 if not targets:
                     break
         failed = [target for target in (*self.targets, *self.unread) if target.reason]
@@ -239,25 +239,25 @@ class _Erasure:
         )
         purpose = "delete people from a mirror's ledger"
         text = prepend_comments(statement, f"td_pinterest_op: {purpose}", query=query.text)
-        run_statement_job(self.services.treasure_data, replace(source.with_query_always_issued(text), purpose=purpose))
+        run_statement_job(self.services.treasure_data, replace(source.with_new_job_for_each_try(text), purpose=purpose))
 
-    def _add_new_targets(self) -> list[_ListRemoval]:
+    def _discover_new_lists(self) -> list[_ListRemovalResult]:
         """Return the lists of all ad accounts that are not yet among the `targets`, and add them."""
         known = {target.customer_list_id for target in self.targets}
         unread = {target.ad_account_id for target in self.unread}
-        found: list[_ListRemoval] = []
+        found: list[_ListRemovalResult] = []
         for account in self.settings.ad_account_ids:
             if account in unread:
                 continue
             try:
                 for each in self.services.build_pinterest_api(account).list_customer_lists():
                     if each.id not in known:
-                        found.append(_ListRemoval(account, each.id, mask_and_escape(each.name, longest=255)))
+                        found.append(_ListRemovalResult(account, each.id, mask_and_escape(each.name, longest=255)))
             except StoppedError:
                 raise
             except ExportError as error:
                 log.warning("customer lists of ad account %s cannot be read: %s", account, error)
-                self.unread.append(_ListRemoval(account, reason=str(error)))
+                self.unread.append(_ListRemovalResult(account, reason=str(error)))
         self.targets += found
         return found
 
@@ -280,7 +280,7 @@ class _Erasure:
         check_invalid_values(self.settings, stats)
         return UserQuery(text=source.query, names=rows.job.names, columns=columns), prepared
 
-    def _remove_from_list(self, target: _ListRemoval, prepared: PreparedRecords) -> None:
+    def _remove_from_list(self, target: _ListRemovalResult, prepared: PreparedRecords) -> None:
         """Remove the records from a list, and store the outcome in `target`, a refusal as its `reason`.
 
         StoppedError and UnexpectedError are raised: they concern all lists.
@@ -320,7 +320,7 @@ class _Erasure:
         lists = format_count(len(self.targets), "customer list")
         unread = format_count(len(self.unread), "ad account")
         more = f"; lists of {unread} cannot be read" if self.unread else ""
-        more += self.stats.for_this_run_text
+        more += self.stats.run_only_settings_text
         if self.settings.dry_run:
             return f"Dry run: Pinterest would be asked to remove {records} from {lists}{more}; nothing was written."
         return f"Pinterest was asked to remove {records} from {len(self._finished_targets):,} of {lists}{more}."

@@ -172,7 +172,7 @@ def publish_export_and_raise(
         error,
         history=history,
         rows=[build_run_row(statistics)],
-        about=[("ad account", stats.ad_account_id), ("audience", stats.audience_id or stats.audience_name)],
+        error_subjects=[("ad account", stats.ad_account_id), ("audience", stats.audience_id or stats.audience_name)],
         statistics=statistics,
         report=report,
         write_rejected=write_rejected,

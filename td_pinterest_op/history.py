@@ -18,13 +18,13 @@ from td_pinterest_op.many import parse_entries
 from td_pinterest_op.redaction.secret import defuse_templates
 from td_pinterest_op.run_history.history_table import (
     FAILED_OUTCOME,
-    FOLLOW_UP_ROW,
     LIFT_ROW,
     RUN_ROW,
+    STATUS_CHECK_ROW,
     SUCCESS_OUTCOME,
     HistoryRow,
     build_attempt_outcomes_query,
-    build_control_runs_query,
+    build_control_run_count_query,
     build_lift_row,
 )
 from td_pinterest_op.run_history.lift import COUNT_NAMES, NO_CONTROL_GROUP_SUMMARY, compare_with_control_group
@@ -107,7 +107,7 @@ def record_missing_failures(task: Task, timing: Timing) -> None:
             error = task.params.get("error")
             paragraph = error.get("paragraph") if isinstance(error, Mapping) else None
             message = str(paragraph or "see the log")
-            about_run = {"kind": _find_row_kind(task, settings), "outcome": FAILED_OUTCOME, "error": message}
+            about_run = {"kind": _find_failure_row_kind(task, settings), "outcome": FAILED_OUTCOME, "error": message}
             history.write_rows([{**about_run, **row} for row in rows])
     except ExportError as problem:
         log.warning("the failed run could not be recorded in the history: %s", problem)
@@ -137,7 +137,7 @@ def compare_and_record_lift(task: Task, timing: Timing) -> dict[str, Any]:
         )
     if history := _open_history_of_workflow(task, timing):
         ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}
-        known = history.read_rows(build_control_runs_query(history.table, audience_id=str(ids["audience_id"])))
+        known = history.read_rows(build_control_run_count_query(history.table, audience_id=str(ids["audience_id"])))
         if known and not known[0]["runs"]:
             figures["summary"] = NO_CONTROL_GROUP_SUMMARY
         history.write_rows([{"outcome": SUCCESS_OUTCOME, **ids, **build_lift_row(figures)}])
@@ -185,12 +185,12 @@ def _get_workflow_settings(task: Task) -> Mapping[Any, Any]:
     return {**settings, **inner} if isinstance(inner, Mapping) else settings
 
 
-def _find_row_kind(task: Task, settings: Mapping[Any, Any]) -> str:
+def _find_failure_row_kind(task: Task, settings: Mapping[Any, Any]) -> str:
     """Return the kind of row for a workflow's failure. A status check and a lift have changed no audience."""
     # An export needs `audience_type`, and an erasure names no audience.
     if "audience_type" in settings or settings.keys().isdisjoint(("audience_id", "audience_ids")):
         return RUN_ROW
-    return LIFT_ROW if "lift" in task.params else FOLLOW_UP_ROW
+    return LIFT_ROW if "lift" in task.params else STATUS_CHECK_ROW
 
 
 def _extract_subject_columns(settings: Mapping[Any, Any]) -> HistoryRow:

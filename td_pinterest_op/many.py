@@ -33,7 +33,7 @@ from td_pinterest_op.settings.structures import LIST_TYPE
 from td_pinterest_op.settings.table import (
     FOR_THIS_RUN_PARAMETER,
     RESTRICTING_SETTING_NAMES,
-    SHARED_SETTINGS,
+    SETTINGS_OF_WHOLE_LIST,
     TASK_PARAMETERS,
 )
 from td_pinterest_op.settings.types import (
@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE_TYPE = build_integer_type(1, 32)
 _MOST_DESCRIBED_FAILURES = 20
-_LONGEST_NAME_IN_FILE = 120  # of an entry's name in the name of its report's file, in bytes
+_LONGEST_NAME_IN_FILE_NAME = 120  # of an entry's name in the name of its report's file, in bytes
 # How long the entries may take to end by themselves after a signal.
 _STOP_GRACE_SECONDS = 3.0
 
@@ -79,11 +79,11 @@ def export_all_entries(task: Task, timing: Timing) -> dict[str, Any]:
     at_once = parse_at_once(task)
     reject_misplaced_lists(task)
     shared = get_raw_settings(task)
-    common = {name: value for name, value in shared.items() if name in SHARED_SETTINGS.by_name}
-    settings = parse_settings(common, table=SHARED_SETTINGS, environ=task.environ)
+    common = {name: value for name, value in shared.items() if name in SETTINGS_OF_WHOLE_LIST.by_name}
+    settings = parse_settings(common, table=SETTINGS_OF_WHOLE_LIST, environ=task.environ)
     waiting = collections.deque(runs)
     threads = []
-    with connect_services(task, settings, timing=timing, needs_scopes=True, at_once=at_once) as services:
+    with connect_services(task, settings, timing=timing, needs_scopes=True, concurrent_runs=at_once) as services:
         # Before the entries begin: a refused token concerns all of them.
         services.tokens.get_token()
 
@@ -178,7 +178,7 @@ class _EntryRun:
             path = PurePath(settings.report)
             # Two names give two files, each with a name that a file can have.
             name = self.name.replace("%", "%25").replace("/", "%2F")
-            if len(name.encode()) > _LONGEST_NAME_IN_FILE:
+            if len(name.encode()) > _LONGEST_NAME_IN_FILE_NAME:
                 name = f"{name[:30]}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
             report = str(path.with_name(f"{path.stem}-{name}{path.suffix}"))
             request = replace(request, settings=replace(settings, report=report))
@@ -235,7 +235,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     place = f"entry {name}"
     params = {key: entry[key] for key in TASK_PARAMETERS if key in entry}
     settings = {key: value for key, value in entry.items() if key not in {"name", *params}}
-    connecting = SHARED_SETTINGS.by_name.keys() - {"type"}
+    connecting = SETTINGS_OF_WHOLE_LIST.by_name.keys() - {"type"}
     if common := [key for key, value in settings.items() if key in connecting and not is_left_out(value)]:
         raise SettingsError(
             f"{place} has {', '.join(map(str, common))}: credentials and connection settings stand on the task, and "

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from td_pinterest_op import __version__
 from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
-from td_pinterest_op.redaction.secret import defuse_templates, quote_for_message
+from td_pinterest_op.redaction.secret import defuse_templates, escape_and_quote
 from td_pinterest_op.runtime.text import format_count
 
 SUPPRESSED = "suppressed"
@@ -31,13 +31,13 @@ WITHOUT_CONSENT = "without_consent"
 IN_CONTROL_GROUP = "control"
 WITHHELD_REASONS = (SUPPRESSED, WITHOUT_CONSENT, IN_CONTROL_GROUP)
 """Reasons why records are withheld; the first that applies counts."""
-SUPPRESS_LIST = "suppress"
-CONSENT_LIST = "consent"
-WITHHOLDING_LIST_NAMES = (SUPPRESS_LIST, CONSENT_LIST)
+SUPPRESS_LIST_NAME = "suppress"
+CONSENT_LIST_NAME = "consent"
+WITHHOLDING_LIST_NAMES = (SUPPRESS_LIST_NAME, CONSENT_LIST_NAME)
 """The parameters of a task with queries whose people the rows are compared with."""
 
 
-class SummaryTemplates(NamedTuple):
+class SummaryByTense(NamedTuple):
     """What a run did (`past`), or a dry run would do (`infinitive`), as text with `{audience}` and `{records}`.
 
     `Stats.summary` puts the audience's name and the number of records in their place.
@@ -101,7 +101,7 @@ class Stats(_SharedCounters):
     ad_account_id: str = ""
     dry_run: bool = False
     for_this_run: tuple[str, ...] = ()  # the settings that were given for this run only
-    summary_text: SummaryTemplates | None = None
+    summary_text: SummaryByTense | None = None
     audience_id: str | None = None
     audience_name: str | None = None
     customer_list_id: str | None = None
@@ -175,7 +175,7 @@ class Stats(_SharedCounters):
     def summary(self) -> str:
         """The outcome of the run in one sentence."""
         name = self.audience_name or self.audience_id
-        audience = f"audience {quote_for_message(name)}" if name else "an audience"
+        audience = f"audience {escape_and_quote(name)}" if name else "an audience"
         to_send = format_count(self.to_send_count, "record")
         if self.failed or self.summary_text is None:
             sent = f", {self.sent:,} of {to_send} sent" if self.unique else ""
@@ -193,10 +193,10 @@ class Stats(_SharedCounters):
             parts.append(f"{self.withheld_text} withheld")
         if self.refused:
             parts.append(f"Pinterest refused {self.refused:,}")
-        return f"{'; '.join(parts)}{self.for_this_run_text}."
+        return f"{'; '.join(parts)}{self.run_only_settings_text}."
 
     @property
-    def for_this_run_text(self) -> str:
+    def run_only_settings_text(self) -> str:
         """The names of the settings that were given for this run only, as the end of a sentence, or "" for none."""
         if not self.for_this_run:
             return ""

@@ -17,8 +17,8 @@ from td_pinterest_op.run_history.history_table import (
     FAILED_OUTCOME,
     SUCCESS_OUTCOME,
     HistoryRow,
-    build_follow_up_row,
     build_history_query,
+    build_status_check_row,
     find_known_member_count,
     find_last_matched_size,
 )
@@ -59,7 +59,7 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
     problems: list[str] = []
     # For the history. An audience that was not read gets the outcome of the run.
     rows = {
-        audience_id: {**build_follow_up_row({"audience_id": audience_id}), "ad_account_id": account}
+        audience_id: {**build_status_check_row({"audience_id": audience_id}), "ad_account_id": account}
         for audience_id in settings.audience_ids
     }
     error: Exception | None = None
@@ -71,7 +71,7 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
                 state, problem = _read_and_check_audience(services.pinterest, audience_id, known, settings)
                 if state:
                     states.append(state)
-                    row.update(build_follow_up_row(state.to_json()))
+                    row.update(build_status_check_row(state.to_json()))
                 if problem:
                     problems.append(problem)
                 row.update(outcome=FAILED_OUTCOME if problem else SUCCESS_OUTCOME, error=problem or None)
@@ -82,7 +82,7 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
             error,
             history=history,
             rows=list(rows.values()),
-            about=[("ad account", account)],
+            error_subjects=[("ad account", account)],
         )
     conditions = [state.condition for state in states]
     usable = conditions.count(AudienceCondition.READY)

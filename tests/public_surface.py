@@ -18,8 +18,8 @@ from td_pinterest_op.mirroring.ledger import COLUMN_DEFINITIONS as LEDGER
 from td_pinterest_op.run_history.history_table import COLUMN_TYPES as HISTORY
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.settings.table import (
-    ENTRY_POINT_PARAMETERS,
     ERASURE_SETTINGS,
+    NON_SETTING_PARAMETERS,
     STATUS_SETTINGS,
     TASK_PARAMETERS,
     SettingsTable,
@@ -46,7 +46,7 @@ def list_names() -> Iterator[str]:
     }
     for entry_point, table in tables.items():
         yield from (f"setting of {entry_point}: {name}" for name in table.by_name)
-    yield from (f"parameter {name}" for name in (*TASK_PARAMETERS, *ENTRY_POINT_PARAMETERS))
+    yield from (f"parameter {name}" for name in (*TASK_PARAMETERS, *NON_SETTING_PARAMETERS))
     yield "key of an entry: name"
     yield from (f"statistic {name}" for name in flatten(Stats(keys=0).to_json(), separator=".", nested_names=()))
     yield from (f"column of a history: {name} {type_}" for name, type_ in HISTORY.items())

@@ -26,9 +26,9 @@ from td_pinterest_op.records.digests import ColumnIdentifiers, extract_column_id
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.trino.hashed_query import UserQuery, build_hashing_statement
 from td_pinterest_op.trino.withholding_sql import (
+    build_all_digests_select,
     build_list_digests_select,
-    build_sendable_digests_select,
-    build_unwithheld_digests_select,
+    build_withholding_select,
 )
 from tests.exporting import digest
 from tests.unit.withholding.test_people import SALT, Case, Oracle
@@ -266,10 +266,10 @@ def select_people(
 ) -> tuple[set[str], dict[str, int], list[int]]:
     """Return the digests to send, the values that are not sent by reason, and counts as in `Withholding`."""
     tables = {name: load_list(warehouse, name, rows) for name, rows in lists.items()}
-    answers = warehouse.read(build_sendable_digests_select(query, list_tables=tables, control=control))
+    answers = warehouse.read(build_withholding_select(query, list_tables=tables, control=control))
     if not tables and control is None and has_single_identifier_rows(query.columns):
         values = "SELECT answer, 0, sum(given), sum(hashed), sum(row_count), sum(invalid_rows) FROM ({}) GROUP BY 1"
-        alone = warehouse.read(values.format(build_unwithheld_digests_select(query)))
+        alone = warehouse.read(values.format(build_all_digests_select(query)))
         assert sorted(alone) == sorted((row[0], 0, *row[2:]) for row in answers)
     sent = {answer for answer, *_ in answers if len(answer) == 64}
     reasons = {answer: int(people or given) for answer, people, given, *_ in answers if len(answer) < 64}

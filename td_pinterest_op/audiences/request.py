@@ -18,7 +18,7 @@ from td_pinterest_op.settings.table import (
 from td_pinterest_op.settings.types import describe_value, is_left_out
 from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.outcome import add_missing_subjects, require_history_database
-from td_pinterest_op.task_runtime.task import Task, parse_api_key, parse_endpoints, read_query_source, read_row_source
+from td_pinterest_op.task_runtime.task import Task, build_query_of_task, parse_api_key, parse_endpoints, read_row_source
 from td_pinterest_op.treasure_data.job import JobOrQuery
 from td_pinterest_op.trino.hashed_query import require_hashable, require_query
 
@@ -82,7 +82,9 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
         given = {name: query for name in WITHHOLDING_LIST_NAMES if (query := parsed.values_with_defaults[name])}
         if action and not action.adds_people:
             given = {}
-        queries = {name: errors.call_and_collect(read_query_source, task, name, query) for name, query in given.items()}
+        queries = {
+            name: errors.call_and_collect(build_query_of_task, task, name, query) for name, query in given.items()
+        }
         lists = {name: query for name, query in queries.items() if query}
     if source and isinstance(settings, ExportSettings):
         errors.call_and_collect(require_hashable, source, settings)

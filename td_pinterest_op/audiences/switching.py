@@ -16,7 +16,7 @@ from td_pinterest_op.pinterest.api import Api, Audience, CustomerList, build_age
 log = logging.getLogger(__name__)
 
 # Seconds from a run's last reading of an audience to the answer to its switch, in which it need not fear others.
-_SAFE_SWITCH_SECONDS = 3.0
+_LONGEST_SAFE_READ_TO_SWITCH_SECONDS = 3.0
 # Half a minute in all: reads may show a switch late.
 _MOST_READS = 3
 
@@ -34,10 +34,10 @@ class Switch:
     replaces_newer: bool
     advice: str  # a sentence on what to do if Pinterest never switches the audience
 
-    def require_no_newer_list(self, audience: Audience) -> ListName | None:
+    def find_used_list_unless_newer(self, audience: Audience) -> ListName | None:
         """Raise AudienceError if `audience` uses a newer run's list. Returns the name if it is one of this operator."""
         used = find_used_list(self.api, audience)
-        if used and (newer := self._find_name_if_newer(used)):
+        if used and (newer := self._parse_name_of_newer_run(used)):
             raise AudienceError(
                 f"{audience.label} uses customer list {used.id} of a newer run (job {newer.jobs}, here job "
                 f"{self.target.name.jobs}), and keeps it. To replace it, run this task again; to replace the result of "
@@ -54,7 +54,7 @@ class Switch:
         show it within half a minute.
         """
         label = audience.label
-        unseen_seconds = self._request_and_time_switch(audience)
+        unseen_seconds = self._request_switch(audience)
         may_repeat = True
         seen = audience
         for _ in range(_MOST_READS):
@@ -64,10 +64,10 @@ class Switch:
                 raise AudienceError(f"{label} was removed by somebody else during this export")
             seen = found
             if seen.customer_list_id == self.target.id:
-                if unseen_seconds > _SAFE_SWITCH_SECONDS:
-                    self._require_newer_switch_kept(audience)
+                if unseen_seconds > _LONGEST_SAFE_READ_TO_SWITCH_SECONDS:
+                    self._require_no_undone_switch(audience)
                 return seen
-            older = self.require_no_newer_list(seen)
+            older = self.find_used_list_unless_newer(seen)
             if not older and seen.customer_list_id != audience.customer_list_id:
                 raise AudienceError(
                     f"{label} was changed by somebody else during this export: it uses customer list "
@@ -77,14 +77,14 @@ class Switch:
                 may_repeat = False
                 text = "%s uses customer list %s, which is older than this run's; switching again"
                 log.warning(text, label, seen.customer_list_id)
-                unseen_seconds = max(unseen_seconds, self._request_and_time_switch(seen))
+                unseen_seconds = max(unseen_seconds, self._request_switch(seen))
         raise PinterestError(
             f"Pinterest accepted customer list {self.target.id} for audience {audience.id} but does not show it yet: "
             f"when the audience was last read, it used customer list {seen.customer_list_id}. The change may appear "
             f"later, and running this task again is safe. {self.advice}"
         )
 
-    def _request_and_time_switch(self, audience: Audience) -> float:
+    def _request_switch(self, audience: Audience) -> float:
         """Ask Pinterest for the switch. Returns the seconds from the last reading of the audience to the answer.
 
         The audience is read before each try. Raises AudienceError if a newer run's list is in use then.
@@ -102,7 +102,7 @@ class Switch:
             begin = clock()
             now = api.find_audience(audience.id) or audience
             if now.customer_list_id not in judged_ids:
-                self.require_no_newer_list(now)
+                self.find_used_list_unless_newer(now)
                 judged_ids.add(now.customer_list_id)
             if now.customer_list_id != target.id:
                 read_at = begin
@@ -120,7 +120,7 @@ class Switch:
             raise
         return clock() - read_at
 
-    def _require_newer_switch_kept(self, audience: Audience) -> None:
+    def _require_no_undone_switch(self, audience: Audience) -> None:
         """Raise AudienceError if a newer run has made a list since `audience` was read, which this one may have undone.
 
         A list that another audience uses is for that audience.
@@ -128,7 +128,7 @@ class Switch:
         oldest = build_age_key(audience.customer_list_id or "")
         mine = self.target.name
         own = find_own_lists(self.api, mine.audience, lambda made: build_age_key(made.id) <= oldest)
-        newer = {made.id: name for made in own if (name := self._find_name_if_newer(made))}
+        newer = {made.id: name for made in own if (name := self._parse_name_of_newer_run(made))}
         used_ids = {each.customer_list_id for each in self.api.list_audiences()} if newer else set()
         for list_id, name in newer.items():
             has_same_people = not name.has_newer_jobs(mine) and name.fingerprint == mine.fingerprint
@@ -139,7 +139,7 @@ class Switch:
                     "have undone. Run the task of the newer job again"
                 )
 
-    def _find_name_if_newer(self, customer_list: CustomerList) -> ListName | None:
+    def _parse_name_of_newer_run(self, customer_list: CustomerList) -> ListName | None:
         """Return the name of a customer list if a newer run has made it: by its jobs or, if they are equal, its id."""
         name = parse_list_name(customer_list)
         target = self.target

@@ -11,8 +11,8 @@ from functools import cache
 from typing import Any
 
 from td_pinterest_op.errors import AudienceError, ExportError
-from td_pinterest_op.pinterest.api import Api, Audience, parse_id_field, parse_typed_field
-from td_pinterest_op.redaction.secret import quote_for_message
+from td_pinterest_op.pinterest.api import Api, Audience, parse_optional_field, parse_optional_id_field
+from td_pinterest_op.redaction.secret import escape_and_quote
 from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ class AdGroup:
         return self.status.upper() == "ACTIVE"
 
     def __str__(self) -> str:
-        campaign = f"{quote_for_message(self.campaign_name)} " if self.campaign_name else ""
-        return f"{quote_for_message(self.name)} ({self.id}) of campaign {campaign}{self.campaign_id}".rstrip()
+        campaign = f"{escape_and_quote(self.campaign_name)} " if self.campaign_name else ""
+        return f"{escape_and_quote(self.name)} ({self.id}) of campaign {campaign}{self.campaign_id}".rstrip()
 
 
 def find_ad_groups_using(api: Api, audience_id: str) -> list[AdGroup] | None:
@@ -68,7 +68,7 @@ def find_ad_groups_using(api: Api, audience_id: str) -> list[AdGroup] | None:
     @cache
     def find_templates() -> dict[str, str]:
         templates = list_until_denied("targeting_templates")
-        specs = {each["id"]: parse_typed_field(each, "targeting_attributes", {}) for each in templates}
+        specs = {each["id"]: parse_optional_field(each, "targeting_attributes", {}) for each in templates}
         return {id_: how for id_, spec in specs.items() if (how := _describe_use(spec, audience_id))}
 
     @cache
@@ -78,22 +78,22 @@ def find_ad_groups_using(api: Api, audience_id: str) -> list[AdGroup] | None:
 
     groups = []
     for group in list_until_denied("ad_groups", entity_statuses=_LIVE_STATUSES):
-        how = _describe_use(parse_typed_field(group, "targeting_spec", {}), audience_id)
+        how = _describe_use(parse_optional_field(group, "targeting_spec", {}), audience_id)
         template_ids = sorted(_parse_ids(group, "targeting_template_ids"))
-        segment_ids = filter(None, [parse_id_field(group, "customer_segment_id")])
+        segment_ids = filter(None, [parse_optional_id_field(group, "customer_segment_id")])
         for kind, ids, find in (("template", template_ids, find_templates), ("segment", segment_ids, find_segments)):
             for id_ in ids:
                 if not how and id_ in find():
                     how = f"{find()[id_]} by {kind} {id_}"
         if how:
-            texts = {key: parse_typed_field(group, key, "") for key in ("id", "name", "status", "campaign_id")}
+            texts = {key: parse_optional_field(group, key, "") for key in ("id", "name", "status", "campaign_id")}
             groups.append(AdGroup(**texts, how=how))
     groups.sort(key=lambda group: not group.is_active)
     if denied and not any(group.is_active for group in groups):
         return None
     ids = sorted({group.campaign_id for group in groups[:_MOST_CAMPAIGNS_PER_REQUEST]})
     campaigns = list_until_denied("campaigns", campaign_ids=ids, entity_statuses=_CAMPAIGN_STATUSES) if ids else ()
-    names = {campaign["id"]: parse_typed_field(campaign, "name", "") for campaign in campaigns}
+    names = {campaign["id"]: parse_optional_field(campaign, "name", "") for campaign in campaigns}
     return [replace(group, campaign_name=names.get(group.campaign_id, "")) for group in groups]
 
 
@@ -124,4 +124,4 @@ def _describe_use(targeting_spec: Mapping[str, Any], audience_id: str) -> str:
 
 
 def _parse_ids(content: Mapping[str, Any], name: str) -> set[str]:
-    return set(map(str, parse_typed_field(content, name, [])))
+    return set(map(str, parse_optional_field(content, name, [])))

@@ -12,8 +12,8 @@ import click
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.pinterest.api import Api, parse_typed_field
-from td_pinterest_op.redaction.secret import Secret, quote_for_message
+from td_pinterest_op.pinterest.api import Api, parse_optional_field
+from td_pinterest_op.redaction.secret import Secret, escape_and_quote
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import (
@@ -119,7 +119,7 @@ class Credentials:
 
         def save_token(new_token: Secret | None, valid_seconds: float | None) -> None:
             if new_token is None or path is None or self.sources.get(REFRESH_TOKEN_VARIABLE) != f"the file {path}":
-                store.save_token_or_warn(new_token, valid_seconds)
+                store.save_token_or_warn_of_expiry(new_token, valid_seconds)
                 return
             try:
                 files.set_env_values(path, {REFRESH_TOKEN_VARIABLE: new_token.reveal()})
@@ -181,7 +181,7 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
     return Credentials(environ=values, sources=sources, env_file=env_file)
 
 
-def open_connection(common: CommonOptions) -> contextlib.AbstractContextManager[Services]:
+def open_services_with_options(common: CommonOptions) -> contextlib.AbstractContextManager[Services]:
     """Return a context manager that connects to both services. Raises SettingsError without Pinterest's credentials."""
     credentials = find_credentials(common.env_file)
     credentials.require_variables(*PINTEREST_SECRETS_BY_VARIABLE)
@@ -201,7 +201,7 @@ class AdAccount:
     @property
     def label(self) -> str:
         """The ad account's id and its name in quotation marks, for messages."""
-        return f"{self.id} {quote_for_message(self.name)}"
+        return f"{self.id} {escape_and_quote(self.name)}"
 
     @property
     def may_write(self) -> bool | None:
@@ -215,8 +215,8 @@ def list_ad_accounts(api: Api) -> Iterator[AdAccount]:
         roles = content.get("permissions")
         yield AdAccount(
             id=content["id"],
-            name=parse_typed_field(content, "name", ""),
-            owner=parse_typed_field(parse_typed_field(content, "owner", {}), "username", ""),
+            name=parse_optional_field(content, "name", ""),
+            owner=parse_optional_field(parse_optional_field(content, "owner", {}), "username", ""),
             roles=tuple(map(str, roles)) if isinstance(roles, list) else (),
         )
 

@@ -15,7 +15,7 @@ from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.rules import work_inside
 from td_pinterest_op.cli.lint.workflow import DigTask, Workflow
 from td_pinterest_op.cli.lint.yaml_file import FileLine, YamlBlock
-from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, Project, format_yaml_value, render_yaml_mapping
+from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, NewProject, format_yaml_value, render_yaml_mapping
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.many import build_entry_task, parse_entries
 from td_pinterest_op.settings.parse import parse_raw_settings
@@ -62,7 +62,7 @@ _PLAIN_TEXT_REASON = (
     "in plain text, for everybody who can read the file: revoke it; `td-pinterest authorize` stores another"
 )
 _CREDENTIAL_LEFT_OUT_REASON = "the new folder has a secret in its place, which `td-pinterest authorize` stores"
-_DEFAULT_REASON = "write it into the new folder if you still need it"
+_DEFAULT_LEFT_OUT_ADVICE = "write it into the new folder if you still need it"
 _LEFT_OUT_REASONS = {
     "result_connection": "its credentials belong to Treasure Data; `td-pinterest authorize` gets a token of your own",
     "result_url": "this operator has no result URL; if credentials are in it, revoke them",
@@ -73,7 +73,7 @@ _LEFT_OUT_REASONS = {
 }
 
 
-def convert_existing_task(path: Path, *, task_name: str, entry_name: str) -> Project:
+def convert_existing_task(path: Path, *, task_name: str, entry_name: str) -> NewProject:
     """Return what a task in a workflow file exports as a project, and print what it has and what is left out.
 
     `task_name`: the task, where the file has several exports, or "". `entry_name`: the entry of its list, or "". Raises
@@ -122,13 +122,13 @@ class _ExistingTaskConverter:
     query_task: DigTask
     left_out_reasons: dict[str, str] = field(default_factory=dict)
 
-    def convert_and_report(self, entry_name: str) -> Project:
+    def convert_and_report(self, entry_name: str) -> NewProject:
         """Return the project that does what the task does, or what one entry of its list does, and print a report."""
         params = self.task.get_filled_params()
         # Version 0.5 had the lists beside the settings.
         lists = {name: params[name] for name in WITHHOLDING_LIST_NAMES if name in params}
         settings: dict[Any, Any] = {**parse_raw_settings(params.get("result_settings")), **lists}
-        project = Project(job=_INIT_JOB_BY_CLASS.get(self.task.package_class_name, ""))
+        project = NewProject(job=_INIT_JOB_BY_CLASS.get(self.task.package_class_name, ""))
         project.exported = {name: params[name] for name in _KEPT_VARIABLES if name in params}
         if project.job == "many" or entry_name:
             whole = Task(params={**params, "result_settings": settings}, environ={})
@@ -150,7 +150,7 @@ class _ExistingTaskConverter:
         if project.job:
             self._add_sql_files(project)
         else:
-            self._fill_export_project(project, params)
+            self._add_job_query_and_lists(project, params)
         if self.query_task is not self.task:
             params = self.query_task.get_filled_params()
         options = _get_job_options(params)
@@ -165,12 +165,14 @@ class _ExistingTaskConverter:
             if has_secret_reference(value) or name in _ADDRESS_VARIABLES:
                 project.environment[name] = value
             else:
-                self.left_out_reasons[name] = _PLAIN_TEXT_REASON if name in _PLAIN_SECRET_KEYS else _DEFAULT_REASON
+                self.left_out_reasons[name] = (
+                    _PLAIN_TEXT_REASON if name in _PLAIN_SECRET_KEYS else _DEFAULT_LEFT_OUT_ADVICE
+                )
         self._note_left_out_keys(params)
         self._print_report(project, entry_name)
         return project
 
-    def _fill_export_project(self, project: Project, params: YamlBlock) -> None:
+    def _add_job_query_and_lists(self, project: NewProject, params: YamlBlock) -> None:
         """Add to a project its job, query and lists."""
         settings = project.settings
         action = find_action(settings)
@@ -232,7 +234,7 @@ class _ExistingTaskConverter:
             raise SettingsError(f"{self.workflow.path}: {name} is blank: give it a value, or leave the line out")
         return str(self._require_no_template(name, sql))
 
-    def _add_sql_files(self, project: Project) -> None:
+    def _add_sql_files(self, project: NewProject) -> None:
         """Add to a project the SQL files that its entries and their settings name."""
         for each in (project.settings, *project.entries.get("audiences", ())):
             for name in ("query", *WITHHOLDING_LIST_NAMES):
@@ -290,9 +292,9 @@ class _ExistingTaskConverter:
                     "another task: write it into the new workflow if you still need it"
                 )
         for name, key in keys.items():
-            self.left_out_reasons[name] = _LEFT_OUT_REASONS.get(key, _DEFAULT_REASON)
+            self.left_out_reasons[name] = _LEFT_OUT_REASONS.get(key, _DEFAULT_LEFT_OUT_ADVICE)
 
-    def _print_report(self, project: Project, entry_name: str) -> None:
+    def _print_report(self, project: NewProject, entry_name: str) -> None:
         """Print what the new folder has of the task, or of one entry of its list, and what it does not have."""
         path = self.workflow.path
         taken = {"query": project.query, "schedule": project.schedule, **project.td, **project.parameters}

@@ -16,7 +16,12 @@ import click
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Create
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import list_ad_accounts, parse_id_option
-from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, OTHER_INIT_JOBS, Project, is_writable_audience_name
+from td_pinterest_op.cli.project_folder import (
+    EXPORT_ACTIONS,
+    NON_EXPORT_INIT_JOBS,
+    NewProject,
+    is_writable_audience_name,
+)
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST_TYPE, Audience
 from td_pinterest_op.redaction.secret import escape_for_message
@@ -50,7 +55,7 @@ def make_pattern_parser(pattern: str, description: str) -> Callable[[str], str]:
     return require_form
 
 
-INIT_JOB_CHOICE = click.Choice((*EXPORT_ACTIONS, *OTHER_INIT_JOBS), case_sensitive=False)
+INIT_JOB_CHOICE = click.Choice((*EXPORT_ACTIONS, *NON_EXPORT_INIT_JOBS), case_sensitive=False)
 BEGIN_CHOICE = click.Choice(("replace", "adopt"), case_sensitive=False)
 IF_EXISTS_CHOICE = click.Choice(("fail", "add", "replace"), case_sensitive=False)
 parse_timezone = make_pattern_parser(
@@ -80,10 +85,10 @@ class Interview:
     # The ad account's audiences, if there are secrets.
     _known_audiences: Sequence[Audience] = field(default=(), init=False)
 
-    def ask_all(self) -> Project:
+    def ask_all(self) -> NewProject:
         """Return the answers from options, or else from the user. Raises click.UsageError and ExportError."""
         job = self._ask_init_job()
-        project = Project(job=job)
+        project = NewProject(job=job)
         if job in EXPORT_ACTIONS:
             self._ask_export(project)
         else:
@@ -100,7 +105,7 @@ class Interview:
         project.alert = self._get_answer(question, "alert", parse_alert, default="")
         return project
 
-    def _ask_export(self, project: Project) -> None:
+    def _ask_export(self, project: NewProject) -> None:
         """Add to `project` the settings of its export, and its query."""
         account = self._ask_ad_account()
         action = EXPORT_ACTIONS[project.job]
@@ -213,7 +218,7 @@ class Interview:
         """Return the ad account's id from the option, or else from the user, who is shown the known ad accounts."""
         accounts = list(list_ad_accounts(self.services.pinterest)) if self.services else []
         if not self.options["ad_account"]:
-            _print_first_lines([account.label for account in accounts])
+            _print_choices([account.label for account in accounts])
         ids = [account.id for account in accounts]
 
         def parse(text: str) -> str:
@@ -234,11 +239,11 @@ class Interview:
             ]
         if action is Create.action:
             return self._get_answer(
-                "Name of the new audience", "audience", partial(self._parse_new_audience, most_existing=1)
+                "Name of the new audience", "audience", partial(self._parse_new_audience, most_namesakes=1)
             )
         may_be_new = action is Add.action or action.finds_by_name
         if not self.options["audience"]:
-            _print_first_lines(
+            _print_choices(
                 [f"{audience.id:20}{escape_for_message(audience.name)}" for audience in self._known_audiences]
             )
         question = "Audience (its id, or its name)"
@@ -254,7 +259,7 @@ class Interview:
         if not text:
             raise click.UsageError("the workflow needs an audience: give --audience, its id or its name")
         if text.startswith(_NEW_NAME_PREFIX) and may_be_new:
-            return self._parse_new_audience(text, most_existing=0)
+            return self._parse_new_audience(text, most_namesakes=0)
         if self.services is None:
             return Audience.parse({"id": parse_id_option(text, "without credentials for Pinterest, --audience")})
         found = [audience for audience in self._known_audiences if text in (audience.id, audience.name)]
@@ -270,10 +275,10 @@ class Interview:
                 advice += f'; to create it, answer "{_NEW_NAME_PREFIX} {text}"'
         raise click.UsageError(f'the ad account has no audience "{text}"{advice}')
 
-    def _parse_new_audience(self, text: str, *, most_existing: int) -> Audience:
+    def _parse_new_audience(self, text: str, *, most_namesakes: int) -> Audience:
         """Return a new audience with the name in `text`.
 
-        `most_existing`: how many audiences may have this name already. Raises click.UsageError if more have it, or if
+        `most_namesakes`: how many audiences may have this name already. Raises click.UsageError if more have it, or if
         a file cannot contain it.
         """
         name = text.removeprefix(_NEW_NAME_PREFIX).strip()
@@ -281,8 +286,8 @@ class Interview:
             raise click.UsageError(
                 "--audience: the name of the new audience must be one line of text without a template"
             )
-        if [audience.name for audience in self._known_audiences].count(name) > most_existing:
-            advice = "" if most_existing else ", or leave out new:"
+        if [audience.name for audience in self._known_audiences].count(name) > most_namesakes:
+            advice = "" if most_namesakes else ", or leave out new:"
             raise click.UsageError(f'there is an audience "{name}" already: choose another name{advice}')
         return Audience.parse({"name": name})
 
@@ -293,7 +298,7 @@ class Interview:
         )
 
 
-def _print_first_lines(lines: Sequence[str]) -> None:
+def _print_choices(lines: Sequence[str]) -> None:
     """Print the first twenty lines of a list to choose from, and how many more there are."""
     for line in lines[:_MOST_CHOICES_SHOWN]:
         screen.print_note(f"  {line}")

@@ -15,7 +15,7 @@ from td_pinterest_op.cli import screen
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class _PossiblePath(click.Path):
+class _ValidPath(click.Path):
     """The path of something that may be missing, unless no file can have it: a name too long, a link to itself."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -28,8 +28,8 @@ class _PossiblePath(click.Path):
         return path
 
 
-PATH_TYPE = _PossiblePath(allow_dash=True)
-FILE_TYPE = _PossiblePath(dir_okay=False)
+PATH_TYPE = _ValidPath(allow_dash=True)
+FILE_TYPE = _ValidPath(dir_okay=False)
 
 
 @dataclass(kw_only=True)

@@ -40,7 +40,7 @@ EXPORT_ACTIONS: Mapping[str, ActionSpec] = {
     "delete": Delete.action,
 }
 """The actions of pinterest_export.dig, by their short names."""
-OTHER_INIT_JOBS = ("many", "activation", "erase", "status", "lift")
+NON_EXPORT_INIT_JOBS = ("many", "activation", "erase", "status", "lift")
 """The other workflows, each with a file of settings to fill in."""
 LIST_QUERY_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
 # Settings that a file has as comments if the action uses them and they are not set.
@@ -58,14 +58,14 @@ _YAML_RESERVED_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "nu
 
 
 @dataclass(kw_only=True)
-class Project:
+class NewProject:
     """What a new project folder is made from.
 
     `settings`: of an export, in the order in which the file has them; suppress and consent are SQL. Of many and
     activation those of the task. Without any, the job's file of settings is yet to be filled in.
     """
 
-    job: str  # a key of EXPORT_ACTIONS, or one of OTHER_INIT_JOBS
+    job: str  # a key of EXPORT_ACTIONS, or one of NON_EXPORT_INIT_JOBS
     settings: dict[str, Any] = field(default_factory=dict)
     query: str = ""  # SQL
     td: dict[str, str] = field(default_factory=dict)  # `database`, and perhaps `engine`
@@ -90,7 +90,7 @@ class Project:
         return f"pinterest_{'export' if self.job in EXPORT_ACTIONS else self.job}"
 
     @property
-    def settings_file(self) -> str:
+    def settings_path(self) -> str:
         """The path of the shipped file of settings."""
         name = "audiences" if self.job == "many" else self.shipped_workflow_name.removeprefix("pinterest_")
         return f"config/{name}.yml"
@@ -120,7 +120,7 @@ def require_new_folder(folder: Path) -> None:
         )
 
 
-def create_and_check_folder(folder: Path, projects: Sequence[Project], common: CommonOptions) -> bool:
+def create_and_check_folder(folder: Path, projects: Sequence[NewProject], common: CommonOptions) -> bool:
     """Make a project folder with a workflow for each project, and check them. Return True if they have no error.
 
     All is laid out in a folder whose name begins with a dot, and then renamed: the next command that makes this folder
@@ -154,7 +154,7 @@ def create_and_check_folder(folder: Path, projects: Sequence[Project], common: C
     return is_right
 
 
-def render_project_files(project: Project) -> dict[str, str]:
+def render_project_files(project: NewProject) -> dict[str, str]:
     """Return the texts of a project folder's files, by path. Raises SettingsError for a value with a template."""
     shipped = f"{project.shipped_workflow_name}.dig"
     files = dict(read_workflow_files([shipped]))
@@ -179,19 +179,19 @@ def render_project_files(project: Project) -> dict[str, str]:
         files["config/export.yml"] = _EXPORT_FILE_COMMENT + _render_settings(settings, action)
     elif project.settings:
         files = {name: text for name, text in files.items() if not name.startswith("queries/")} | project.files
-        head = "".join(takewhile(lambda line: line[0] == "#", files[project.settings_file].splitlines(keepends=True)))
+        head = "".join(takewhile(lambda line: line[0] == "#", files[project.settings_path].splitlines(keepends=True)))
         others = dict(project.entries)
         entries = [indent(render_yaml_mapping(entry), "    ").strip() for entry in others.pop("audiences", ())]
         listed = "".join(["audiences:\n"] * bool(entries) + [f"  - {entry}\n" for entry in entries])
         settings_text = indent("".join(starmap(_render_setting, project.settings.items())), "  ")
-        files[project.settings_file] = f"{head}{listed}{render_yaml_mapping(others)}result_settings:\n{settings_text}"
+        files[project.settings_path] = f"{head}{listed}{render_yaml_mapping(others)}result_settings:\n{settings_text}"
     return _rename_project_files(files, project) if project.name else files
 
 
-def _rename_project_files(files: Mapping[str, str], project: Project) -> dict[str, str]:
+def _rename_project_files(files: Mapping[str, str], project: NewProject) -> dict[str, str]:
     """Return the files of a further workflow, in which its own have the workflow's name."""
     name = project.name
-    names = {f"{project.shipped_workflow_name}.dig": project.workflow_file, project.settings_file: f"config/{name}.yml"}
+    names = {f"{project.shipped_workflow_name}.dig": project.workflow_file, project.settings_path: f"config/{name}.yml"}
     names |= {path: f"queries/{name}_{Path(path).name}" for path in files if path.endswith(".sql")}
     renamed = {}
     for path, text in files.items():
@@ -202,7 +202,7 @@ def _rename_project_files(files: Mapping[str, str], project: Project) -> dict[st
     return renamed
 
 
-def _render_workflow(text: str, project: Project) -> str:
+def _render_workflow(text: str, project: NewProject) -> str:
     """Return a shipped workflow with the project's schedule and time zone."""
     text = text.replace("timezone: UTC", f"timezone: {project.timezone}")
     text = text.replace(_DATABASE_LINE, _DATABASE_LINE + indent(render_yaml_mapping(project.parameters), "  "))
@@ -272,7 +272,7 @@ def format_yaml_value(value: Any) -> str:
     return "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in text)
 
 
-def print_next_commands(folder: Path, project: Project, common: CommonOptions) -> None:
+def print_next_commands(folder: Path, project: NewProject, common: CommonOptions) -> None:
     """Print the commands with which to run, push and observe the workflow in a new project folder, one per line."""
     if common.quiet:
         return

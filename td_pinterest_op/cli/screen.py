@@ -26,7 +26,7 @@ from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.redaction.secret import mask_sensitive_data
 
 # How long to look for more of what was pasted, in seconds.
-_PASTE_SECONDS = 0.1
+_MORE_PASTE_WAIT_SECONDS = 0.1
 # No line is wrapped when a program or a file reads the output.
 _UNLIMITED_WIDTH = 10_000
 
@@ -125,20 +125,20 @@ def print_json(value: object) -> None:
     )
 
 
-def print_table(rows: Sequence[Row], *, columns: Sequence[str], prose: Sequence[str] = ()) -> None:
-    """Print rows as a table. `columns`: the keys to show. `prose`: the keys whose values may be wrapped.
+def print_table(rows: Sequence[Row], *, columns: Sequence[str], wrappable: Sequence[str] = ()) -> None:
+    """Print rows as a table. `columns`: the keys to show. `wrappable`: the keys whose values may be wrapped.
 
-    Where the terminal is too narrow for a table without prose, each row becomes a block of lines instead: ids are there
-    to be copied, and a cut id is of no use.
+    Where the terminal is too narrow for a table without `wrappable` keys, each row becomes a block of lines instead:
+    ids are there to be copied, and a cut id is of no use.
     """
     headings = {key: key.removesuffix("_id").replace("_", " ").upper() for key in columns}
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for key in columns:
-        made.add_column(headings[key], no_wrap=key not in prose)
+        made.add_column(headings[key], no_wrap=key not in wrappable)
     for row in rows:
         made.add_row(*(Text(format_cell(row.get(key))) for key in columns))
     out = make_console()
-    if prose or out.measure(made, options=out.options.update(width=_UNLIMITED_WIDTH)).maximum <= out.width:
+    if wrappable or out.measure(made, options=out.options.update(width=_UNLIMITED_WIDTH)).maximum <= out.width:
         print_line(made)
         return
     for row in rows:
@@ -204,7 +204,7 @@ def discard_pasted_lines() -> bool:
         mode = termios.tcgetattr(0)
         tty.setcbreak(0, termios.TCSANOW)  # also a last line without an end can be read then
         try:
-            while select.select([0], [], [], _PASTE_SECONDS)[0] and os.read(0, 1 << 16):
+            while select.select([0], [], [], _MORE_PASTE_WAIT_SECONDS)[0] and os.read(0, 1 << 16):
                 found = True
         finally:
             termios.tcsetattr(0, termios.TCSANOW, mode)

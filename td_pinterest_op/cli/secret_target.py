@@ -30,8 +30,8 @@ TARGET_ARGUMENT_NAMES: Mapping[str, Sequence[str]] = {
 # By their names in a workflow.
 SecretsByName = Mapping[str, Secret]
 # Where secrets were stored, in words.
-StoredPlace = str
-StoreSecrets = Callable[[SecretsByName], StoredPlace]
+StorageDescription = str
+StoreSecrets = Callable[[SecretsByName], StorageDescription]
 
 
 def build_authorize_command(project: str, server: str | None) -> str:
@@ -77,7 +77,7 @@ def make_store_function(kind: str, arguments: Sequence[str], environ: Mapping[st
     return partial(_store_on_server, server=server, project=project)
 
 
-def _store_locally(secrets: SecretsByName, environ: Mapping[str, str]) -> StoredPlace:
+def _store_locally(secrets: SecretsByName, environ: Mapping[str, str]) -> StorageDescription:
     """Store secrets as those of `digdag run`. Return a text that names their folder."""
     try:
         for name, value in secrets.items():
@@ -102,14 +102,14 @@ def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> 
     return file
 
 
-def _store_in_file(secrets: SecretsByName, path: Path) -> StoredPlace:
+def _store_in_file(secrets: SecretsByName, path: Path) -> StorageDescription:
     """Set the secrets as variables of an env file, whose other lines stay. Return a text that names the file."""
     values = {variable: secrets[name].reveal() for variable, name in SECRETS_BY_VARIABLE.items() if name in secrets}
     files.set_env_values(path, values)
     return f"the file {path}"
 
 
-def _store_with_td(secrets: SecretsByName, td_program: str, project: str) -> StoredPlace:
+def _store_with_td(secrets: SecretsByName, td_program: str, project: str) -> StorageDescription:
     """Store secrets in a hosted workflow project by `td wf secrets`. Return a text that names the project."""
     # `@-`: a JSON mapping from standard input. As an argument every user of this machine could read it.
     values = json.dumps({name: value.reveal() for name, value in secrets.items()})
@@ -124,7 +124,7 @@ def _store_with_td(secrets: SecretsByName, td_program: str, project: str) -> Sto
     return f"the secrets of the hosted workflow project {project}"
 
 
-def _store_on_server(secrets: SecretsByName, server: DigdagServer, project: str) -> StoredPlace:
+def _store_on_server(secrets: SecretsByName, server: DigdagServer, project: str) -> StorageDescription:
     """Store secrets in a project on a digdag server. Return a text that names project and server."""
     where = f"the digdag server {server.url}"
     try:

@@ -13,7 +13,7 @@ from td_pinterest_op.cli.files import explain_file_error, replace_files
 from td_pinterest_op.errors import SettingsError, StoppedError
 
 SHIPPED_WORKFLOWS_FOLDER = SHIPPED_FILES_FOLDER / "workflows"
-_PATH_PATTERN = re.compile(r"[\w./-]+")
+_NAMED_FILE_PATTERN = re.compile(r"[\w./-]+")
 COMMENT_LINE_PATTERN = re.compile(r"^[ \t]*(?:#|--).*$", re.MULTILINE)
 _CHECKOUT_LINK_PATTERN = re.compile(r"\[([^\[\]]*)\]\(\.\./[^()]*\)")
 
@@ -70,5 +70,5 @@ def read_workflow_files(workflows: Sequence[str] = ()) -> Mapping[str, str]:
         name = names.pop()
         if name in files and name not in needed:
             needed.add(name)
-            names += [path.rstrip(".") for path in _PATH_PATTERN.findall(files[name])]
+            names += [path.rstrip(".") for path in _NAMED_FILE_PATTERN.findall(files[name])]
     return {name: files[name] for name in sorted(needed)}

@@ -30,16 +30,16 @@ from td_pinterest_op.runtime.text import parse_whole_number
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
 
 # The most that is read of a response's body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
-_LARGEST_BODY_BYTES = 8 * 1024 * 1024
+_LARGEST_RESPONSE_BODY_BYTES = 8 * 1024 * 1024
 # The most bytes of a response without data among them: http.client bounds neither the responses "100 Continue" before
 # the head nor the trailers after a body. A piece of the body is far smaller.
-_MOST_BYTES_WITHOUT_DATA = 1024 * 1024
+_MOST_RESPONSE_OVERHEAD_BYTES = 1024 * 1024
 # The longest time for such bytes, in read limits, and for a body that is read at once, in seconds.
-_READ_TIMEOUTS_WITHOUT_DATA = 10
-_LONGEST_BODY_SECONDS = 1800.0
+_LONGEST_IDLE_READ_TIMEOUTS = 10
+_LONGEST_RESPONSE_BODY_SECONDS = 1800.0
 # The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
-_PIECE_BYTES = 64 * 1024
-_SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE_BYTES)]
+_TRANSFER_CHUNK_BYTES = 64 * 1024
+_SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _TRANSFER_CHUNK_BYTES)]
 _HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
 # The last is OpenSSL's, which requests does not read.
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
@@ -109,15 +109,15 @@ class _WriteTimeoutError(OSError):
 
 
 class _OversizedError(OSError):
-    """A response is too large: its headers have no end, or its body exceeds _LARGEST_BODY_BYTES."""
+    """A response is too large: its headers have no end, or its body exceeds _LARGEST_RESPONSE_BODY_BYTES."""
 
 
-class _BoundedResponse(http.client.HTTPResponse):
+class _StallLimitedResponse(http.client.HTTPResponse):
     """An HTTP response. Raises _OversizedError for too many bytes, or too much time, without a piece of its body."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self._longest = _READ_TIMEOUTS_WITHOUT_DATA * (sock.gettimeout() or _LONGEST_BODY_SECONDS)
+        self._longest = _LONGEST_IDLE_READ_TIMEOUTS * (sock.gettimeout() or _LONGEST_RESPONSE_BODY_SECONDS)
         self.restart_read_limits()
         # All reading ends here. The reader stays that of the socket, which counts how many there are.
         self._readinto = self.fp.raw.readinto
@@ -125,7 +125,7 @@ class _BoundedResponse(http.client.HTTPResponse):
 
     def restart_read_limits(self) -> None:
         """Restart the count of bytes and time: a piece of the body was read, or nothing has been read yet."""
-        self._left = _MOST_BYTES_WITHOUT_DATA
+        self._left = _MOST_RESPONSE_OVERHEAD_BYTES
         self._end = time.monotonic() + self._longest
 
     def _read_into_bounded(self, buffer: Any) -> int | None:
@@ -136,14 +136,14 @@ class _BoundedResponse(http.client.HTTPResponse):
         return count
 
 
-class _TimedWriteConnection(HTTPConnection):
+class _WriteTimeoutConnection(HTTPConnection):
     """A connection that sends a request in pieces of at most 64 KB, with a time limit (in seconds) for each piece.
 
     urllib3 has a connect and a read limit only: it applies the connect limit to the sending of the whole body.
     """
 
     write_timeout: float
-    response_class = _BoundedResponse
+    response_class = _StallLimitedResponse
 
     def send(self, data: Any) -> None:
         """Send bytes in pieces. Raises _WriteTimeoutError, or BrokenPipeError if the peer closed the connection."""
@@ -155,7 +155,7 @@ class _TimedWriteConnection(HTTPConnection):
         left = memoryview(data)
         try:
             while left:
-                left = left[self.sock.send(left[:_PIECE_BYTES]) :]
+                left = left[self.sock.send(left[:_TRANSFER_CHUNK_BYTES]) :]
         except TimeoutError:
             raise _WriteTimeoutError from None
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
@@ -164,13 +164,13 @@ class _TimedWriteConnection(HTTPConnection):
             raise BrokenPipeError from None
 
 
-class _TimedWriteAdapter(requests.adapters.HTTPAdapter):
+class _WriteTimeoutAdapter(requests.adapters.HTTPAdapter):
     """An adapter for the `requests` library whose connections, also to proxies, limit how long each write may take."""
 
     def __init__(self, *, write_timeout: float, connections: int) -> None:
         self._pools = {}
         for pool in (HTTPConnectionPool, HTTPSConnectionPool):
-            bases = (_TimedWriteConnection, pool.ConnectionCls)
+            bases = (_WriteTimeoutConnection, pool.ConnectionCls)
             connection = type("Connection", bases, {"write_timeout": write_timeout})
             self._pools[pool.scheme] = type("Pool", (pool,), {"ConnectionCls": connection})
         super().__init__(pool_maxsize=connections, max_retries=0)
@@ -193,7 +193,7 @@ class Transport:
     def __init__(self, *, connect_timeout: float, write_timeout: float, read_timeout: float, connections: int) -> None:
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings quote headers, which may echo credentials
         self._timeouts = (connect_timeout, read_timeout)
-        self._adapter = _TimedWriteAdapter(write_timeout=write_timeout, connections=connections)
+        self._adapter = _WriteTimeoutAdapter(write_timeout=write_timeout, connections=connections)
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase | None = None
@@ -249,8 +249,8 @@ def read_pieces(response: RawResponse) -> Iterator[bytes]:
     """Yield a response's body as it arrives, in pieces of at most 64 KB. What is compressed stays so."""
     # urllib3 1.26 has no read1: it waits until the piece is full.
     read = getattr(response, "read1", response.read)
-    bounded = vars(response)["_original_response"]  # urllib3's name for the `_BoundedResponse`
-    while piece := read(_PIECE_BYTES, decode_content=False):
+    bounded = vars(response)["_original_response"]  # urllib3's name for the `_StallLimitedResponse`
+    while piece := read(_TRANSFER_CHUNK_BYTES, decode_content=False):
         yield piece
         bounded.restart_read_limits()
 
@@ -264,14 +264,14 @@ def read_response(raw: RawResponse) -> Response:
     data = bytearray()
     for piece in read_pieces(raw):
         data += piece
-        if len(data) > _LARGEST_BODY_BYTES or time.monotonic() - began > _LONGEST_BODY_SECONDS:
+        if len(data) > _LARGEST_RESPONSE_BODY_BYTES or time.monotonic() - began > _LONGEST_RESPONSE_BODY_SECONDS:
             raise _OversizedError
     body = bytes(data)
     if body and raw.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip", "deflate"):
         unzipper = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip or zlib
         # One byte more than allowed shows that there is more.
-        body = unzipper.decompress(body, _LARGEST_BODY_BYTES + 1)
-        if len(body) > _LARGEST_BODY_BYTES:
+        body = unzipper.decompress(body, _LARGEST_RESPONSE_BODY_BYTES + 1)
+        if len(body) > _LARGEST_RESPONSE_BODY_BYTES:
             raise _OversizedError
         if not unzipper.eof:
             raise zlib.error("the compressed body is cut off")

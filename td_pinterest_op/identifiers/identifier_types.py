@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from td_pinterest_op.identifiers import phones
-from td_pinterest_op.identifiers.reasons import UNSURE_LETTERS, Reason
+from td_pinterest_op.identifiers.reasons import VERSION_DEPENDENT_LETTERS, Reason
 
 MAX_EMAIL_BYTES = 254  # RFC 5321: a path of 256, less its angle brackets
 MAX_EXTERNAL_ID_CHARACTERS = 256  # our own limit: Pinterest names none
@@ -165,7 +165,7 @@ EMAIL = IdentifierType(
         (f"length(to_hex(to_utf8($lowered))) > {2 * MAX_EMAIL_BYTES}", Reason.TOO_LONG),
         _SEPARATOR_SQL_REJECTION,
         (f"NOT regexp_like($lowered, '{_EMAIL_SQL_PATTERN}')", Reason.NOT_AN_EMAIL),
-        (f"regexp_like($text, '{UNSURE_LETTERS}')", Reason.UNSURE),
+        (f"regexp_like($text, '{VERSION_DEPENDENT_LETTERS}')", Reason.UNSURE),
     ),
     sql_normal="$lowered",
 )
@@ -193,7 +193,7 @@ PHONE = IdentifierType(
     name="phone",
     key="hashed_phone_number",
     normalise=phones.normalise_phone,
-    recognise=phones.recognise_phone_lines,
+    recognise=phones.extract_phone_digits,
 )
 EXTERNAL_ID = IdentifierType(
     name="external_id",

@@ -12,7 +12,7 @@ from td_pinterest_op.identifiers.reasons import Reason
 
 _NON_GEOGRAPHIC_REGION = "001"  # the library's region of numbers without a country
 _MAX_PHONE_CHARACTERS = 80  # no number is longer, and the library takes much longer for a longer text
-_NUMBER_TYPES = "premium_rate toll_free shared_cost voip personal_number pager uan voicemail fixed_line mobile"
+_MATCHED_NUMBER_TYPES = "premium_rate toll_free shared_cost voip personal_number pager uan voicemail fixed_line mobile"
 
 
 def can_be_phone_country(country_code: str) -> bool:
@@ -50,22 +50,22 @@ def normalise_phone(text: str, default_country: str | None) -> str | Reason:
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)).lstrip("+")
 
 
-def recognise_phone_lines(lines: bytes) -> list[bytes]:
+def extract_phone_digits(lines: bytes) -> list[bytes]:
     """Return the digits of each line that is plainly a phone number with a plus sign, and b"" for any other line."""
     return [
-        line[1:] if line[:1] == b"+" and _compile_number_matcher(line[1:4])(line, 1) else b""
+        line[1:] if line[:1] == b"+" and _compile_valid_number_matcher(line[1:4])(line, 1) else b""
         for line in lines.split(b"\n")[:-1]
     ]
 
 
 @functools.lru_cache(maxsize=1000)
-def _compile_number_matcher(first_digits: bytes) -> Callable[[bytes, int], object]:
-    """Return a function that matches valid phone numbers of the country code with which `first_digits` begin.
+def _compile_valid_number_matcher(country_code_start: bytes) -> Callable[[bytes, int], object]:
+    """Return a function that matches valid phone numbers of the country code with which `country_code_start` begin.
 
     The function takes a line and the position of the country code in it, and returns a match or None.
     """
     codes = _import_phonenumbers().COUNTRY_CODE_TO_REGION_CODE
-    for code in (first_digits[:length] for length in (1, 2, 3)):
+    for code in (country_code_start[:length] for length in (1, 2, 3)):
         regions = codes.get(int(code)) if code.isdigit() and not code.startswith(b"0") else None
         if regions and regions[0] != _NON_GEOGRAPHIC_REGION:
             return re.compile(code + _build_national_number_pattern(regions).encode()).fullmatch
@@ -85,7 +85,7 @@ def _build_national_number_pattern(regions: tuple[str, ...]) -> str:
     for region in metadata:
         types = "|".join(
             _build_number_type_pattern(of_type)
-            for name in _NUMBER_TYPES.split()
+            for name in _MATCHED_NUMBER_TYPES.split()
             if (of_type := getattr(region, name)) and of_type.national_number_pattern
         )
         leading = f"(?={region.leading_digits})" if region.leading_digits else ""

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 # Capital sigma has two lower cases. The others are whole blocks to which Unicode has added letters with a case since
 # version 10, or may add some: Python, Java and the warehouse need not know the same version. No block outside has got
 # any since. Beyond the first plane, emoji and all that follows them have no case.
-UNSURE_LETTERS = r"[\x{3a3}\x{1c80}-\x{1cbf}\x{2c00}-\x{2c5f}\x{a720}-\x{a7ff}\x{ab30}-\x{ab6f}\x{10000}-\x{1efff}]"
+VERSION_DEPENDENT_LETTERS = (
+    r"[\x{3a3}\x{1c80}-\x{1cbf}\x{2c00}-\x{2c5f}\x{a720}-\x{a7ff}\x{ab30}-\x{ab6f}\x{10000}-\x{1efff}]"
+)
 
 
 class Reason(str, enum.Enum):
@@ -152,7 +154,7 @@ REASON_EXPLANATIONS: Mapping[str, Explanation] = {
         "the version of Unicode, so the warehouse cannot hash it",
         example="an address with a capital sigma (\u03a3)",
         advice="Replace the address with the SHA-256 of its lowercase form, or set hash_in: operator.",
-        sql=f"SELECT * FROM people WHERE regexp_like(email, '{UNSURE_LETTERS}')",  # noqa: S608
+        sql=f"SELECT * FROM people WHERE regexp_like(email, '{VERSION_DEPENDENT_LETTERS}')",  # noqa: S608
     ),
     "no_control_key": Explanation(
         meaning="is in a row whose key for the control group is NULL, so it is not known whether the person is "

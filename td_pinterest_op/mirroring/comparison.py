@@ -29,7 +29,7 @@ def build_changes_select(people_select: str, *, ledger: Ledger, replaces_everybo
     Pinterest made it a member, else 0; for `max_leave_ratio`, which an unsettled plan must not change. `is_member`: the
     same, but 0 for whoever an unsettled plan makes leave, whom max_leave_ratio has counted in that plan's run.
 
-    `people_select`: a SELECT with the columns of `build_sendable_digests_select`. `replaces_everybody`: whether the run
+    `people_select`: a SELECT with the columns of `build_withholding_select`. `replaces_everybody`: whether the run
     does. `resend_days`: the number of days in which a member is due once.
     """
     state = ledger.state
@@ -37,7 +37,7 @@ def build_changes_select(people_select: str, *, ledger: Ledger, replaces_everybo
     ledger_select = f"""\
       SELECT digest, plan, {build_row_state_sql(state.sent)},
         0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count, 0 AS invalid_rows, 1 AS ledger_rows
-      {ledger.build_from_valid_rows()}
+      {ledger.build_valid_rows_clause()}
       UNION ALL """
     # The change of a digest that the query has.
     cases = "WHEN state <> 'in' THEN 'join'"

@@ -72,7 +72,7 @@ COLUMN_DEFINITIONS = """\
 audience_id varchar, plan bigint, op varchar, digest varchar, joined bigint, figure bigint, resent bigint,
 ad_account_id varchar, customer_list_id varchar, session varchar, time bigint"""
 # The values of a row with a digest in the columns about an event.
-_NULL_EVENT_COLUMNS = """\
+_DIGEST_ROW_EVENT_COLUMNS = """\
 cast(NULL AS bigint) AS resent, cast(NULL AS varchar) AS ad_account_id, cast(NULL AS varchar) AS customer_list_id"""
 # Queries skip rows by `time`, in seconds; clocks and plan numbers may differ by up to a day.
 _TIME_SLACK_SECONDS = 86_400
@@ -84,13 +84,13 @@ _COMPACTION_PLANS = 1000
 _COMPACTION_LEAVER_AGE_MILLIS = 29 * 86_400_000
 # The least difference between a plan's number and those that its run has seen.
 _LEAST_PLAN_NUMBER_GAP = 3
-_CREATION_RETRY_SECONDS = 2.0
+_TABLE_CREATION_RETRY_WAIT = 2.0
 # Digests in a statement: Treasure Data takes statements of a million characters.
 _MOST_DIGESTS_PER_STATEMENT = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class LedgerState:
+class LedgerPlans:
     """The state of an audience's ledger, the record of who was added and removed, before a mirror run.
 
     A plan is the changes of one run. Fields name plans by their numbers; 0 is no plan.
@@ -124,7 +124,7 @@ class Ledger:
     jobs: MirrorJobs  # runs the statements
     name: str  # of the table
     ad_account_id: str  # of the audience
-    state: LedgerState = LedgerState(number=0)  # as `load_state` reads it; later with the run's plan
+    state: LedgerPlans = LedgerPlans(number=0)  # as `load_state` reads it; later with the run's plan
 
     def load_state(self, *, now: float, may_create: bool) -> None:
         """Set `state` to what the ledger says about the audience. Drop temporary tables that earlier runs have left.
@@ -133,7 +133,7 @@ class Ledger:
         """
         table = self.jobs.clean_and_list_tables(now=now).get(self.name)
         if table is None:
-            self.state = LedgerState(number=int(now * 1000))
+            self.state = LedgerPlans(number=int(now * 1000))
             if not may_create:
                 return
             statement = f"""\
@@ -141,7 +141,7 @@ CREATE TABLE IF NOT EXISTS {self._quoted_table} ({COLUMN_DEFINITIONS})
 WITH (bucketed_on = array['audience_id'], bucket_count = 512)"""
             # The job may fail while another run makes the table, and does nothing once it is there.
             create = partial(self.jobs.run, "create the ledger", statement)
-            retry(create, [_CREATION_RETRY_SECONDS], on=JobError, sleep=self.jobs.td.sleep)
+            retry(create, [_TABLE_CREATION_RETRY_WAIT], on=JobError, sleep=self.jobs.td.sleep)
         else:
             require_ledger_columns(table.columns, f"{self.jobs.database}.{self.name}")
         query = f"""\
@@ -158,9 +158,9 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
   coalesce(max_by(customer_list_id, CASE WHEN op IN {_SETTLED_EVENTS} THEN plan END), '') AS customer_list_id
 {self._from_audience_rows}"""
         (row,) = self.jobs.read_rows_as_dicts("read the state of the ledger", query)
-        self.state = LedgerState(**{**row, "sent": row["sent"].split(",")})
+        self.state = LedgerPlans(**{**row, "sent": row["sent"].split(",")})
 
-    def build_from_valid_rows(self) -> str:
+    def build_valid_rows_clause(self) -> str:
         """Return the FROM and WHERE clauses for the audience's rows with a digest that no newer row makes void.
 
         A row `replaced` or `compacted` makes all rows of older plans void.
@@ -170,7 +170,7 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
     AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
     AND (op IN ('join', 'leave', 'refused', 'out', 'unsure') OR plan = {self.state.compacted})"""
 
-    def build_later_rows_query(self) -> str:
+    def build_new_rows_query(self) -> str:
         """Return the query that reads all rows of the audience written since `state` was read, by this run and others.
 
         Its columns are `op`, `digest` and `figure`. In rows of another run, which belong to a newer plan or make the
@@ -322,7 +322,7 @@ FROM (
         # REPLACEMENT has only an event row, so its count of digests is 0.
         rows = f"""\
 SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined,
-  cast(NULL AS bigint) AS figure, {_NULL_EVENT_COLUMNS}
+  cast(NULL AS bigint) AS figure, {_DIGEST_ROW_EVENT_COLUMNS}
 FROM (
   SELECT op, digest {from_sent_rows} AND digest IS NOT NULL
   UNION ALL SELECT CASE count(digest) WHEN 0 THEN 'replacing' ELSE 'overtaken' END, NULL {from_sent_rows}
@@ -333,14 +333,16 @@ FROM (
 )"""
         self._insert_from_select("note what was sent during a newer plan", rows)
 
-    def compact_if_due(self, *, member_count: int, valid_row_count: int, oldest_leaver: int, leavers: str) -> None:
+    def compact_if_due(
+        self, *, member_count: int, valid_row_count: int, oldest_leaver_plan: int, refused_leavers_select: str
+    ) -> None:
         """Replace all rows by one for each member or refused digest, if the ledger has far more rows, or many plans.
 
         Also if somebody left thirty days ago: whoever has left is then out of the ledger. Void rows are always deleted.
         Every plan must be settled. `member_count`: the members of the audience. `valid_row_count`: the rows with a
-        digest that no newer row voids. `oldest_leaver`: the plan of the oldest digest, 0 for none, that is neither in
-        the query nor in the audience. `leavers`: a SELECT of those of them whom Pinterest has refused. If this fails,
-        it logs a warning, and the next run tries again.
+        digest that no newer row voids. `oldest_leaver_plan`: the plan of the oldest digest, 0 for none, that is neither
+        in the query nor in the audience. `refused_leavers_select`: a SELECT of those of them whom Pinterest has
+        refused. If this fails, it logs a warning, and the next run tries again.
         """
         # The new rows have the next plan number, and no query reads them before all are written. Rows that other runs
         # write meanwhile have a higher number, and count as well. Two compactions at once write the same rows.
@@ -350,16 +352,16 @@ FROM (
             or len(state.sent) > _COMPACTION_PLANS
         )
         try:
-            if is_large or 0 < oldest_leaver < state.number - _COMPACTION_LEAVER_AGE_MILLIS:
+            if is_large or 0 < oldest_leaver_plan < state.number - _COMPACTION_LEAVER_AGE_MILLIS:
                 number = state.seen + 1
                 rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' WHEN 'refused' THEN state ELSE 'unsure' END AS op, digest,
   cast(NULL AS bigint) AS joined, cast(NULL AS bigint) AS figure
 FROM (
   SELECT digest, max_by(state, plan) AS state
-  FROM (SELECT digest, plan, {build_row_state_sql(state.sent)} {self.build_from_valid_rows()})
+  FROM (SELECT digest, plan, {build_row_state_sql(state.sent)} {self.build_valid_rows_clause()})
   GROUP BY digest)
-WHERE state <> 'out' AND digest NOT IN ({leavers})"""
+WHERE state <> 'out' AND digest NOT IN ({refused_leavers_select})"""
                 select = _build_digest_rows_select(rows, plan=number)
                 self._insert_from_select("write a row for each member into the ledger", select)
                 count_query = f"""\
@@ -418,7 +420,7 @@ SELECT cast({plan} AS bigint) AS plan, '{event}' AS op, cast(NULL AS varchar) AS
 
 
 def build_row_state_sql(settled_plans: Sequence[str]) -> str:
-    """Return SQL for the `state` that a ledger row about a digest gives it. `settled_plans`: as in `LedgerState.sent`.
+    """Return SQL for the `state` that a ledger row about a digest gives it. `settled_plans`: as in `LedgerPlans.sent`.
 
     "in" the audience, "out" of it, "refused", "unsure", or, in a plan that is not settled, "joining" or "leaving".
     """
@@ -442,4 +444,5 @@ def require_ledger_columns(columns: Collection[str], table: str) -> None:
 
 def _build_digest_rows_select(select: str, *, plan: int) -> str:
     """Return a SELECT of rows of a plan. `select` gives their `op`, `digest`, `joined` and `figure`."""
-    return f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, figure, {_NULL_EVENT_COLUMNS} FROM ({select})"
+    columns = f"cast({plan} AS bigint) AS plan, op, digest, joined, figure, {_DIGEST_ROW_EVENT_COLUMNS}"
+    return f"SELECT {columns} FROM ({select})"

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 TableName = str  # quoted, after its database
 JobId = str
 
-# As `create_table` names temporary tables; the audience is an id, or one that is to be created.
+# As `create_temporary_table` names temporary tables; the audience is an id, or one that is to be created.
 _TEMPORARY_TABLE_PATTERN = re.compile(r"pinterest_(changes|digests|suppress|consent)_([0-9]+|new)(_[0-9a-f]{8}){2}")
 _LEFTOVER_TABLE_AGE_SECONDS = 6 * 3600  # seconds, after which a temporary table of another run is not used any more
 
@@ -42,13 +42,13 @@ class MirrorJobs:
     token: str = field(default_factory=lambda: secrets.token_hex(4))  # identifies this try
     tables: list[str] = field(default_factory=list)  # the names of this try's tables
 
-    def run(self, purpose: str, statement: str, *, embedded: JobOrQuery | None = None) -> JobId:
+    def run(self, purpose: str, statement: str, *, embedded_query: JobOrQuery | None = None) -> JobId:
         """Run a statement that returns no rows, and return its job's id.
 
-        `purpose`: what the statement is for, added as a comment in front. `embedded`: the user's query that the
+        `purpose`: what the statement is for, added as a comment in front. `embedded_query`: the user's query that the
         statement contains, if any.
         """
-        return run_statement_job(self.td, self._build_source(purpose, statement, embedded))
+        return run_statement_job(self.td, self._build_source(purpose, statement, embedded_query))
 
     def read_rows(self, purpose: str, statement: str) -> JobRows:
         """Run a query, and return its rows. `purpose`: see `run`."""
@@ -58,17 +58,17 @@ class MirrorJobs:
         """Run a query with few rows, and return each row as a dict by column name. `purpose`: see `run`."""
         return read_small_result(self.td, self._build_source(purpose, statement))
 
-    def create_table(
-        self, kind: str, purpose: str, select: str, *, embedded: JobOrQuery | None
+    def create_temporary_table(
+        self, kind: str, purpose: str, select: str, *, embedded_query: JobOrQuery | None
     ) -> tuple[TableName, JobId]:
         """Create a temporary table of the rows of the SQL `select`. Return its quoted name and the job's id.
 
-        `kind`: a word of the table's name, such as "digests". `purpose`, `embedded`: see `run`.
+        `kind`: a word of the table's name, such as "digests". `purpose`, `embedded_query`: see `run`.
         """
         table = f"pinterest_{kind}_{self.audience_id}_{self.session_key}_{self.token}"
         self.tables.append(table)
         name = f"{quote_name(self.database)}.{quote_name(table)}"
-        return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}", embedded=embedded)
+        return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}", embedded_query=embedded_query)
 
     def clean_and_list_tables(self, *, now: float) -> dict[str, ListedTable]:
         """Drop temporary tables that earlier runs have left. Return all tables found in the database, by name.
@@ -100,12 +100,12 @@ class MirrorJobs:
         except ExportError as error:
             log.warning("could not delete temporary tables in %s; a later run tries again: %s", self.database, error)
 
-    def _build_source(self, purpose: str, statement: str, embedded: JobOrQuery | None = None) -> JobOrQuery:
+    def _build_source(self, purpose: str, statement: str, embedded_query: JobOrQuery | None = None) -> JobOrQuery:
         """Return the `JobOrQuery` of a job that runs `statement`, after comments: the purpose and the user's own.
 
-        Only a statement that contains the user's query (`embedded`) gets the time of the session, from which its
+        Only a statement that contains the user's query (`embedded_query`) gets the time of the session, from which its
         TD_INTERVAL counts. The other statements are about the ledger of now, also in a session of the past.
         """
-        source = embedded or replace(self.source, query="", scheduled_time=None)
+        source = embedded_query or replace(self.source, query="", scheduled_time=None)
         text = f"-- td_pinterest_op: mirror: {purpose}\n{find_first_comments(source.query)}{statement}"
-        return replace(source.with_query_always_issued(text), purpose=purpose)
+        return replace(source.with_new_job_for_each_try(text), purpose=purpose)

@@ -35,8 +35,8 @@ from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import JobOrQuery
 from td_pinterest_op.trino import withholding_sql
-from td_pinterest_op.trino.hashed_query import UserQuery, fetch_query_columns
-from td_pinterest_op.withholding.lists import check_list_stats, fetch_list_columns, name_list_in_errors
+from td_pinterest_op.trino.hashed_query import UserQuery, describe_query
+from td_pinterest_op.withholding.lists import fetch_list_columns, name_list_in_errors, require_usable_lists
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +72,11 @@ class MirrorWarehouseSteps:
         self._files.close()
         self.jobs.drop_tables(self.jobs.tables)
 
-    def check_ledger_state(self, *, customer_list_id: str, people_count: int | None) -> None:
+    def check_ledger_fits_audience(self, *, customer_list_id: str, audience_size: int | None) -> None:
         """Raise MirrorError if the ledger is about another ad account or customer list than the audience's.
 
         Raises LimitError if a first run would meet people in the audience, and the setting `begin` does not say
-        whether they stay. `customer_list_id`: the audience's list at Pinterest. `people_count`: how many are in it,
+        whether they stay. `customer_list_id`: the audience's list at Pinterest. `audience_size`: how many are in it,
         None if unknown. A run that replaces everybody may begin with any ledger.
         """
         state = self.ledger.state
@@ -100,11 +100,11 @@ class MirrorWarehouseSteps:
             )
         # An earlier try has passed this check and may have filled the audience itself.
         is_first = not state.settled and not state.replacing
-        if is_first and people_count != 0 and not settings.rebuild and settings.begin is None:
+        if is_first and audience_size != 0 and not settings.rebuild and settings.begin is None:
             has = (
                 "may have people: how many is not known"
-                if people_count is None
-                else f"already has {format_count(people_count, 'person', 'people')}"
+                if audience_size is None
+                else f"already has {format_count(audience_size, 'person', 'people')}"
             )
             raise LimitError(
                 f"the mirror has not filled this audience yet, but the audience {has}. Nothing was sent. Set begin: "
@@ -132,23 +132,25 @@ class MirrorWarehouseSteps:
         list_columns = {name: query.columns for name, query in lists.items()}
         find_columns = partial(find_people_columns, settings=self.settings, list_columns=list_columns)
         people = self.jobs.source
-        query = fetch_query_columns(td, people, find_columns)
+        query = describe_query(td, people, find_columns)
         # Hash the lists as late as possible: an opt-out after this counts only in the next run.
         list_tables = {}
         for name, list_query in lists.items():
             select = f"{withholding_sql.build_list_digests_select(list_query)}{withholding_sql.BLANK_ROW_SQL}, 0, 0"
             with name_list_in_errors(name):
-                list_tables[name], self.stats.list_jobs[name] = self.jobs.create_table(
-                    name, f"hash the list `{name}`", select, embedded=self.lists[name]
+                list_tables[name], self.stats.list_jobs[name] = self.jobs.create_temporary_table(
+                    name, f"hash the list `{name}`", select, embedded_query=self.lists[name]
                 )
         # Hash the people. If some may be withheld or have several identifiers, this is a statement of its own, with a
         # table: together with the comparison it would need the memory of both. Else the comparison hashes them.
         control = self.settings.control
         if list_tables or control or not has_single_identifier_rows(query.columns):
-            select = withholding_sql.build_sendable_digests_select(query, list_tables=list_tables, control=control)
+            select = withholding_sql.build_withholding_select(query, list_tables=list_tables, control=control)
             select += f"{withholding_sql.BLANK_ROW_SQL}, 0, 0, 0, 0, 0"
             purpose = "hash the people, without those withheld"
-            table, self.stats.job_id = self.jobs.create_table("digests", purpose, select, embedded=people)
+            table, self.stats.job_id = self.jobs.create_temporary_table(
+                "digests", purpose, select, embedded_query=people
+            )
             # Check the lists only now, although the dearest statement was in vain if a list cannot be used: to count
             # them before it would delay it, and lengthen the time in which an opt-out comes too late.
             if list_tables:
@@ -163,19 +165,21 @@ class MirrorWarehouseSteps:
                         plain_values=row["valid"] - row["hashed"],
                         hashed_values=row["hashed"],
                     )
-                check_list_stats(list_stats, self.settings)
+                require_usable_lists(list_stats, self.settings)
             select = f"SELECT * FROM {table}"
-            embedded = None
+            embedded_query = None
         else:
-            select = withholding_sql.build_unwithheld_digests_select(query)
-            embedded = people
+            select = withholding_sql.build_all_digests_select(query)
+            embedded_query = people
         replaces = self._replaces_everybody
         # Compare the people with the ledger, and count the changes.
         changes = build_changes_select(
             select, ledger=self.ledger, replaces_everybody=replaces, resend_days=self.settings.resend_days
         )
         purpose = "compare the people with the ledger"
-        self._changes_table, job_id = self.jobs.create_table("changes", purpose, changes, embedded=embedded)
+        self._changes_table, job_id = self.jobs.create_temporary_table(
+            "changes", purpose, changes, embedded_query=embedded_query
+        )
         self.stats.job_id = self.stats.job_id or job_id
         (self.counts,) = self.jobs.read_rows_as_dicts(
             "count who joins and who leaves", build_change_counts_query(self._changes_table)
@@ -245,7 +249,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
   CASE WHEN op = 'due' OR (op = 'leave' AND was_member = 0) THEN 1 WHEN op = 'unsure' THEN 2 END AS figure
   FROM {self._changes_table} WHERE op IN ({changed})"""
         self.ledger.insert_plan(changes, figures, customer_list_id=customer_list_id)
-        rows = self.jobs.read_rows("read the plan back", self.ledger.build_later_rows_query())
+        rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query())
         # Sort the rows into joiners and leavers. In a row of another run, `op` is NULL.
         kinds = {JOINERS: (b"join", None), LEAVERS: (b"leave", None), UNSURE_LEAVERS: (b"leave", 1)}
         spools = {kind: self._files.enter_context(contextlib.closing(Spool())) for kind in kinds}
@@ -302,6 +306,6 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         self.ledger.compact_if_due(
             member_count=members,
             valid_row_count=rows,
-            oldest_leaver=oldest_leaver,
-            leavers=f"SELECT digest FROM {self._changes_table} WHERE op = 'out' AND digest IS NOT NULL",
+            oldest_leaver_plan=oldest_leaver,
+            refused_leavers_select=f"SELECT digest FROM {self._changes_table} WHERE op = 'out' AND digest IS NOT NULL",
         )

@@ -22,7 +22,7 @@ _PLAN_TRUSTED_SECONDS = 10.0
 class PlanGuard:
     """Stops a mirror run from sending its plan (the run's changes) once the ledger has a newer plan of another run.
 
-    The ledger is asked after each wait (`RateLimiter.wait_count`), before anything else is sent, and otherwise ten
+    The ledger is asked after each wait (`RateLimiter.past_wait_count`), before anything else is sent, and otherwise ten
     seconds after its last answer, while sending goes on. `trust_plan_as_newest` must be called first,
     right after the plan was read.
     """
@@ -37,16 +37,16 @@ class PlanGuard:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.client.check_write = self._check_before_write
+        self.client.check_write = self._require_newest_plan_before_write
 
     def trust_plan_as_newest(self) -> None:
         """Trust from now on, for ten seconds, that this run's plan is the newest. The ledger is not asked."""
-        self._waits = self.client.rate_limiter.wait_count
+        self._waits = self.client.rate_limiter.past_wait_count
         self._trusted_until = self.client.timing.monotonic() + _PLAN_TRUSTED_SECONDS
 
     def require_newest_plan(self) -> None:
         """Ask the ledger now. Raises MirrorError if another run has written a newer plan than this run's."""
-        waits = self.client.rate_limiter.wait_count
+        waits = self.client.rate_limiter.past_wait_count
         self._question = None
         self._check_ledger_for_newer()
         self._waits = waits
@@ -56,7 +56,7 @@ class PlanGuard:
             raise MirrorError(f"plan {newer} is newer")
         self._trusted_until = self.client.timing.monotonic() + _PLAN_TRUSTED_SECONDS
 
-    def _check_before_write(self) -> None:
+    def _require_newest_plan_before_write(self) -> None:
         """Raise MirrorError before a write to Pinterest if the ledger has a newer plan, as far as is known.
 
         Asks the ledger if the last answer is too old: after a wait at once, else in a thread, for a later write.
@@ -64,7 +64,7 @@ class PlanGuard:
         with self._lock:
             if not self._changes:
                 return  # nothing of the plan is sent yet
-            if self.client.rate_limiter.wait_count != self._waits:
+            if self.client.rate_limiter.past_wait_count != self._waits:
                 self.require_newest_plan()
             elif self._question is None and self.client.timing.monotonic() > self._trusted_until:
                 self._question = start_thread(self._check_ledger_for_newer)
@@ -73,14 +73,14 @@ class PlanGuard:
                 self._question = None
 
     @contextlib.contextmanager
-    def fail_if_overtaken(self, *changes: str) -> Iterator[None]:
-        """Guard a `with` block that sends `changes` (JOINERS, LEAVERS or REPLACEMENT): a newer plan stops its writes.
+    def fail_if_overtaken(self, *change_kinds: str) -> Iterator[None]:
+        """Guard a `with` block that sends changes of these kinds (JOINERS, …): a newer plan stops its writes.
 
-        If the block fails and a newer plan exists, the ledger records that the `changes` of this block and of earlier
+        If the block fails and a newer plan exists, the ledger records that the changes of this block and of earlier
         ones are unsettled, and MirrorError replaces the error. If the ledger cannot be asked, a text about it is added
         to the error.
         """
-        self._changes += changes
+        self._changes += change_kinds
         try:
             yield
         except ExportError as error:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
-from td_pinterest_op.redaction.secret import quote_for_message
+from td_pinterest_op.redaction.secret import escape_and_quote
 from td_pinterest_op.runtime.text import parse_id, parse_whole_number
 
 log = logging.getLogger(__name__)
@@ -65,22 +65,22 @@ class Audience:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Audience":
-        """Return the audience that a JSON object of Pinterest's API describes. Raises as `parse_id_field`."""
+        """Return the audience that a JSON object of Pinterest's API describes. Raises as `parse_optional_id_field`."""
         return cls(
-            id=parse_id_field(content, "id") or "",
-            name=parse_typed_field(content, "name", ""),
-            audience_type=parse_typed_field(content, "audience_type", ""),
-            ad_account_id=parse_id_field(content, "ad_account_id"),
-            customer_list_id=parse_id_field(parse_typed_field(content, "rule", {}), "customer_list_id"),
-            status=parse_typed_field(content, "status", ""),
+            id=parse_optional_id_field(content, "id") or "",
+            name=parse_optional_field(content, "name", ""),
+            audience_type=parse_optional_field(content, "audience_type", ""),
+            ad_account_id=parse_optional_id_field(content, "ad_account_id"),
+            customer_list_id=parse_optional_id_field(parse_optional_field(content, "rule", {}), "customer_list_id"),
+            status=parse_optional_field(content, "status", ""),
             size=parse_whole_number(content.get("size")),
-            description=parse_typed_field(content, "description", ""),
+            description=parse_optional_field(content, "description", ""),
         )
 
     @property
     def label(self) -> str:
         """The audience's id and name as text for messages."""
-        return f"audience {self.id} {quote_for_message(self.name)}"
+        return f"audience {self.id} {escape_and_quote(self.name)}"
 
     @property
     def is_removed(self) -> bool:
@@ -102,10 +102,10 @@ class CustomerList:
     def parse(cls, content: Mapping[str, Any]) -> "CustomerList":
         """Return the customer list that a JSON object of Pinterest's API describes. Raises as `Audience.parse`."""
         return cls(
-            id=parse_id_field(content, "id") or "",
-            name=parse_typed_field(content, "name", ""),
+            id=parse_optional_id_field(content, "id") or "",
+            name=parse_optional_field(content, "name", ""),
             uploaded=parse_whole_number(content.get("num_uploaded_user_records")),
-            status=parse_typed_field(content, "status", ""),
+            status=parse_optional_field(content, "status", ""),
             created=parse_whole_number(content.get("created_time")),
         )
 
@@ -253,12 +253,14 @@ class Api:
         seen: set[str | None] = {None}  # a page that shifts while it is read repeats items
         for _ in range(_MOST_PAGES):
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
-            items = parse_typed_field(response.content, "items", [None])  # without the field, an answer is no listing
+            items = parse_optional_field(
+                response.content, "items", [None]
+            )  # without the field, an answer is no listing
             page = {parse_id(item.get("id")) if isinstance(item, dict) else None: item for item in items}
             yield [{**item, "id": id_} for id_, item in page.items() if id_ not in seen]
             _raise_unless_valid(None not in page, response, purpose, "the answer has no items with ids of digits")
             seen.update(page)
-            bookmark = parse_typed_field(response.content, "bookmark", "")
+            bookmark = parse_optional_field(response.content, "bookmark", "")
             if not bookmark:
                 return
             _raise_unless_valid(bookmark != query.get("bookmark"), response, purpose, "the listing repeats a page")
@@ -329,7 +331,7 @@ def build_age_key(entity_id: str) -> tuple[int, str]:
     return len(entity_id), entity_id
 
 
-def parse_typed_field(content: Mapping[str, Any], name: str, default: Any) -> Any:
+def parse_optional_field(content: Mapping[str, Any], name: str, default: Any) -> Any:
     """Return a field of Pinterest's JSON, `default` for null. Raises PinterestError if their types differ."""
     value = content.get(name)
     if value is None:
@@ -339,7 +341,7 @@ def parse_typed_field(content: Mapping[str, Any], name: str, default: Any) -> An
     return value
 
 
-def parse_id_field(content: Mapping[str, Any], name: str) -> str | None:
+def parse_optional_id_field(content: Mapping[str, Any], name: str) -> str | None:
     """Return the id in the field `name` of Pinterest's JSON, None for null or "". Raises PinterestError otherwise."""
     value = content.get(name)
     id_ = parse_id(value)

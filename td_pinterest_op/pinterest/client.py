@@ -11,7 +11,7 @@ from td_pinterest_op.errors import ExportError, MaybeAppliedError, RequestRefuse
 from td_pinterest_op.http.retry import RetrySchedule, parse_rate_limit_reset, parse_retry_after
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
-from td_pinterest_op.pinterest.retry_policy import FAILURE_DECISIONS, Decision, Recovery, judge_response
+from td_pinterest_op.pinterest.retry_policy import FAILURE_DECISIONS, Decision, Recovery, decide_after_response
 from td_pinterest_op.redaction.secret import escape_for_message, mask_and_escape
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.stats import RequestCounts
@@ -19,9 +19,9 @@ from td_pinterest_op.stats import RequestCounts
 log = logging.getLogger(__name__)
 
 # A 429 is waited out for this many times the longest single wait, with no other request succeeding meanwhile.
-_LONGEST_WAITS_WHILE_THROTTLED = 4
+_THROTTLED_LIMIT_IN_LONGEST_WAITS = 4
 # The wait after a 429 when neither the server nor the settings ask for any, in seconds.
-_LEAST_PAUSE_AFTER_429 = 1.0
+_DEFAULT_PAUSE_AFTER_429 = 1.0
 # A request ends after this many 401s, and a run after this many refusals of refresh tokens.
 MOST_TOKEN_REFUSALS = 10
 
@@ -59,7 +59,7 @@ class TokenSource:
         """Return the credentials for the next request."""
         return self._auth
 
-    def discard_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:  # noqa: ARG002 - for other sources
+    def replace_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:  # noqa: ARG002 - for other sources
         """Replace the credential `token` after a 401. Returns whether to send the request again; here always False.
 
         `has_worked`: whether Pinterest accepted the credential before.
@@ -103,8 +103,8 @@ class Client:
     def send(self, request: Request, tokens: TokenSource) -> Response:
         """Send a request, and repeat it after each failure that may pass. Returns the successful response.
 
-        Raises the error that the policy names for a response (see `judge_response`), MaybeAppliedError if a request
-        that must not be repeated may have been carried out, and StoppedError if the run was asked to end.
+        Raises the error that the policy names for a response (see `decide_after_response`), MaybeAppliedError if a
+        request that must not be repeated may have been carried out, and StoppedError if the run was asked to end.
         """
         failures: list[_FailedAttempt] = []
         try:
@@ -123,7 +123,7 @@ class Client:
                 has_worked = id(auth) in self._accepted_credentials
                 if recovery is not Recovery.REFRESH:
                     self._wait_or_raise(request, outcome, tries)
-                elif tries >= MOST_TOKEN_REFUSALS or not tokens.discard_refused_token(auth, has_worked=has_worked):
+                elif tries >= MOST_TOKEN_REFUSALS or not tokens.replace_refused_token(auth, has_worked=has_worked):
                     raise outcome.error
         except ExportError as error:
             # Whatever ends the request, Pinterest may have carried out an earlier attempt.
@@ -152,7 +152,7 @@ class Client:
             return _FailedAttempt(decision=failure, text=text, error=failure.error(f"{text}; {failure.advice}"))
         status = response.status
         code = response.error_code
-        decision = judge_response(status, code, response.error_message)
+        decision = decide_after_response(status, code, response.error_message)
         if decision is None:
             return response
         # A response may echo records, and the token endpoint's secrets.
@@ -183,29 +183,29 @@ class Client:
             requested = requested or parse_rate_limit_reset(failed.headers)
         if requested > longest_wait:
             raise failed.error.extend(
-                f"; Pinterest asks to wait {format_duration(requested, end_shown_from=now)}, more than "
+                f"; Pinterest asks to wait {format_duration(requested, start_time=now)}, more than "
                 f"max_retry_wait_millis allows ({format_duration(longest_wait)})"
             )
         wait = next(islice(self.retry.iterate_waits(), tries - 1, None))
         if recovery is Recovery.WAIT:
             # A server that asks for no wait at all must not be asked without a pause.
-            pause = requested or wait or min(_LEAST_PAUSE_AFTER_429, longest_wait)
+            pause = requested or wait or min(_DEFAULT_PAUSE_AFTER_429, longest_wait)
             clock = self.timing.monotonic()
             since = self._throttled_since  # which another thread may change meanwhile
             if since is None:
                 since = self._throttled_since = clock
-            if clock - since >= _LONGEST_WAITS_WHILE_THROTTLED * longest_wait:
+            if clock - since >= _THROTTLED_LIMIT_IN_LONGEST_WAITS * longest_wait:
                 raise failed.error.extend(f"; no request has succeeded for {format_duration(clock - since)}")
             # Once for all requests that get the same response at the same time.
-            if self.rate_limiter.extend_common_delay(pause):
-                log.warning("%s; all requests wait %s", failed.text, format_duration(pause, end_shown_from=now))
+            if self.rate_limiter.delay_all_requests(pause):
+                log.warning("%s; all requests wait %s", failed.text, format_duration(pause, start_time=now))
             return
-        self.rate_limiter.extend_common_delay(requested)
+        self.rate_limiter.delay_all_requests(requested)
         if failed.decision.maybe_applied and not request.repeatable:
             raise MaybeAppliedError(str(failed.error), status=failed.error.status, error_code=failed.error.error_code)
         if tries > self.retry.count:
             raise failed.error.extend(f"; tried {tries} times" if tries > 1 else "")
-        until = format_duration(max(wait, requested), end_shown_from=now)
+        until = format_duration(max(wait, requested), start_time=now)
         log.warning("%s (attempt %d of %d); trying again in %s", failed.text, tries, self.retry.count + 1, until)
         self.rate_limiter.wait(wait)
         self.counts.add(waiting_seconds=wait)

@@ -120,7 +120,7 @@ class RenewableTokens(TokenSource):
 
         return self._find_valid_token() or shutdown.run_uninterrupted(renew_token)
 
-    def discard_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:
+    def replace_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:
         """Give up the access token `token` after a 401. Returns whether to send the request again.
 
         `has_worked`: whether Pinterest accepted the token before. Returns False for the second token in a row that

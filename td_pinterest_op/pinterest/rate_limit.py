@@ -75,7 +75,7 @@ class RateLimiter:
         return other
 
     @property
-    def wait_count(self) -> int:
+    def past_wait_count(self) -> int:
         """How many waits there were: after failed requests of this run, before its requests, and of all runs together.
 
         Of pauses before a request, only long ones count.
@@ -138,7 +138,7 @@ class RateLimiter:
             delay = max(delay, _RESPONSE_POLL_SECONDS if completed_at is None else completed_at + MINUTE - now)
         return delay
 
-    def extend_common_delay(self, seconds: float) -> bool:
+    def delay_all_requests(self, seconds: float) -> bool:
         """Delay all requests by `seconds`. Returns False if they were already delayed for about that long."""
         with self._limits.lock:
             now = self._clock()

@@ -93,7 +93,7 @@ _STATUS_CLASS_DECISIONS = {
 }
 
 
-def judge_response(status: int, code: int | None, unmasked_message: str = "") -> Decision | None:
+def decide_after_response(status: int, code: int | None, unmasked_message: str = "") -> Decision | None:
     """Return how to continue after a response with this HTTP status, or None for a success (2xx).
 
     `code` and `unmasked_message`: Pinterest's error code and error message in the response.

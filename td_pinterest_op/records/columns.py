@@ -58,7 +58,7 @@ def find_people_columns(
         types=types,
         control_column=control.by if control else None,
         default_country=settings.default_country,
-        other_columns=settings.rejected_keys,
+        ignored_columns=settings.rejected_keys,
     )
     if settings.records == "rows":
         by_key = {type_.key: [each.name for each in columns if each.type.key == type_.key] for type_ in TYPES.values()}
@@ -112,14 +112,14 @@ def find_identifier_columns(
     types: Mapping[str, IdentifierType] = CUSTOMER_LIST_TYPES,
     control_column: str | None = None,
     default_country: str | None = None,
-    other_columns: Collection[str] = (),
+    ignored_columns: Collection[str] = (),
 ) -> list[IdentifierColumn]:
     """Return the columns of a job's result with the name of an identifier type, or which `columns` maps to a type.
 
     `columns`: the names of types, by lower-case column name. `types`: the types that may be used, by name.
     `control_column`: the column that chooses the control group. It is checked, but not returned. `default_country`: of
     phone numbers without a country code. Raises JobError if no column is left, or if any column is missing, not text,
-    or neither an identifier nor one of the `other_columns`, in lower case.
+    or neither an identifier nor one of the `ignored_columns`, in lower case.
     """
     type_by_name = {**types, **{name: types[type_] for name, type_ in columns.items()}}
     names = [name.lower() for name, _ in job.schema]
@@ -148,7 +148,7 @@ def find_identifier_columns(
                 # A cast of bytes would take them for UTF-8; what a query holds as bytes is a digest.
                 cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
                 problems.append(f'column "{mask_and_escape(name)}" is of type {mask_and_escape(sql_type)}: {cure}')
-        elif name.lower() not in other_columns:
+        elif name.lower() not in ignored_columns:
             problems.append(f'column "{mask_and_escape(name)}" {_explain_unusable_column(name)}')
         if type_:
             column = IdentifierColumn(

@@ -26,9 +26,9 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import IdentifierColumn
 
 DIGEST_BYTES = 32
-PREHASHED_MARK = "="
+PREHASHED_DIGEST_PREFIX = "="
 """Precedes the digest of a value that was hashed already, in the answers of the warehouse."""
-_ENCODED_PREHASHED_MARK = PREHASHED_MARK.encode()
+_ENCODED_PREHASHED_PREFIX = PREHASHED_DIGEST_PREFIX.encode()
 _ENCODED_PLACEHOLDERS = frozenset(map(str.encode, PLACEHOLDERS))
 _SHA256_HEX = re.compile(rb"[0-9A-Fa-f]{64}")
 _MD5_OR_SHA1_HEX = re.compile(rb"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
@@ -50,12 +50,12 @@ class ColumnIdentifiers:
         return len(self.identifiers) - len(self.rejected)
 
     @property
-    def comparable_digests(self) -> list[bytes]:
+    def digests_for_matching(self) -> list[bytes]:
         """The digest of each valid value, to compare it with lists and other rows. External ids are hashed for this."""
         valid = list(filter(None, self.identifiers)) if self.rejected else self.identifiers
         if self.column.type.is_hashed:
             return valid
-        return [compute_comparable_digest(self.column.type, identifier) for identifier in valid]
+        return [compute_digest_for_matching(self.column.type, identifier) for identifier in valid]
 
     def group_by_row(self, row_count: int) -> list[list[bytes]]:
         """Return for each of the block's `row_count` rows the list of identifiers in the column, without repeats."""
@@ -102,7 +102,7 @@ def compute_identifiers(column: IdentifierColumn, values: Sequence[object]) -> C
     `values`: as msgpack returns them with raw=True, so that text is bytes. A few thousand at once are best. Raises
     WorkflowError as `compute_identifier` does.
     """
-    identifiers, hashed_count = _recognise_and_count_hashed(column.type, values)
+    identifiers, hashed_count = _validate_and_count_hashed(column.type, values)
     rejected = []
     row = -1
     # Few are not recognised, and index() finds them several times faster than a loop.
@@ -121,8 +121,8 @@ def compute_identifiers(column: IdentifierColumn, values: Sequence[object]) -> C
 def decode_warehouse_hashed_values(column: IdentifierColumn, values: Sequence[object]) -> ColumnIdentifiers:
     """Return the identifiers of a column whose values the warehouse has checked and hashed.
 
-    `values`: each a digest in hex, the reason for a rejection, or None for NULL. PREHASHED_MARK precedes the digest of
-    a value that was hashed already. Raises ValueError for anything else.
+    `values`: each a digest in hex, the reason for a rejection, or None for NULL. PREHASHED_DIGEST_PREFIX precedes the
+    digest of a value that was hashed already. Raises ValueError for anything else.
     """
     texts = [value if isinstance(value, bytes) else b"" for value in values]
     digests = [unhexlify(text[-64:]) if len(text) >= 64 else b"" for text in texts]
@@ -131,11 +131,11 @@ def decode_warehouse_hashed_values(column: IdentifierColumn, values: Sequence[ob
         for row, digest in enumerate(digests)
         if not digest
     ]
-    hashed_count = sum(text.startswith(_ENCODED_PREHASHED_MARK) for text in texts)
+    hashed_count = sum(text.startswith(_ENCODED_PREHASHED_PREFIX) for text in texts)
     return ColumnIdentifiers(column=column, identifiers=digests, rejected=rejected, hashed_count=hashed_count)
 
 
-def _recognise_and_count_hashed(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
+def _validate_and_count_hashed(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
     """Return the identifier of each plainly valid value, b"" for any other value, and how many were hashed already."""
     texts = cast("list[bytes]", values)
     try:
@@ -167,7 +167,7 @@ def _blank_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
     return [b"" if digest in HASHES_OF_NOTHING else digest for digest in digests]
 
 
-def compute_comparable_digest(type_: IdentifierType, identifier: bytes) -> bytes:
+def compute_digest_for_matching(type_: IdentifierType, identifier: bytes) -> bytes:
     """Return the digest to compare an identifier with lists and other rows. Only an external id is hashed for this."""
     return identifier if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), identifier)).digest()
 

@@ -19,7 +19,7 @@ from td_pinterest_op.records.columns import IdentifierColumn, choose_customer_li
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.spool import Spool
 
-_LEAST_ID_WIDTH = 16
+_LEAST_EXTERNAL_ID_BYTES = 16
 _MOST_BUFFERED_BYTES = 4 << 20  # in memory, over all layouts
 # Bytes of JSON in a request of rows, about: connectors of others keep to it, and Pinterest names no limit. The number
 # of single digests, which are short, is limited by `limit_records_per_request` alone.
@@ -52,26 +52,26 @@ class RecordLayout(NamedTuple):
         """The most bytes that a record takes in a request's JSON, if no character of its external id is escaped."""
         return len(self.format_as_json(bytes(self.width))) + 1 + self.id_length  # 1: the comma between records
 
-    def format_as_json(self, data: bytes) -> bytes:
-        """Return joined records (`data`) as JSON, with commas between: as objects, or in hex for single digests."""
+    def format_as_json(self, joined_records: bytes) -> bytes:
+        """Return joined records as JSON, with commas between: as objects, or in hex for single digests."""
         # Put together by hand: digests need no escapes, and a JSON encoder takes ten times as long.
         if self == SINGLE_DIGEST_LAYOUT:
-            return hexlify(data, b",", DIGEST_BYTES)
+            return hexlify(joined_records, b",", DIGEST_BYTES)
         members = [b'"%s":"%%s"' % key.encode() for key in self.keys]
         if self.id_length:
             members.append(b'"%s":%%s' % EXTERNAL_ID.key.encode())
         template = b"{%s}" % b",".join(members)
         if not self.id_length:
-            values = hexlify(data, b",", DIGEST_BYTES).split(b",")
+            values = hexlify(joined_records, b",", DIGEST_BYTES).split(b",")
         else:
-            digests, padded = zip(*iter_unpack(f"{self.digests_width}s{self.id_length}s", data), strict=True)
+            digests, padded = zip(*iter_unpack(f"{self.digests_width}s{self.id_length}s", joined_records), strict=True)
             in_hex = hexlify(b"".join(digests), b",", DIGEST_BYTES).split(b",")
             # No external id contains a comma.
             external_ids = [external_id.rstrip(b"\0").decode() for external_id in padded]
             in_json = json.dumps(external_ids, ensure_ascii=False)[1:-1].encode().split(b", ")
             by_key = [in_hex[place :: len(self.keys)] for place in range(len(self.keys))]
             values = list(chain.from_iterable(zip(*by_key, in_json, strict=True)))
-        return b",".join([template] * (len(data) // self.width)) % tuple(values)
+        return b",".join([template] * (len(joined_records) // self.width)) % tuple(values)
 
 
 SINGLE_DIGEST_LAYOUT = RecordLayout()
@@ -105,7 +105,7 @@ def encode_rows(
             present = [(key, identifier) for key, identifier in zip(keys, combination, strict=True) if identifier]
             external_id = present.pop()[1] if present[-1][0] == EXTERNAL_ID.key else b""
             digests = b"".join(identifier for _, identifier in present)
-            id_length = max(_LEAST_ID_WIDTH, 1 << (len(external_id) - 1).bit_length()) if external_id else 0
+            id_length = max(_LEAST_EXTERNAL_ID_BYTES, 1 << (len(external_id) - 1).bit_length()) if external_id else 0
             padded = external_id.ljust(id_length, b"\0")
             layout = RecordLayout(tuple(key for key, _ in present), id_length, number > 0)
             groups[layout].append((digests or hashlib.sha256(padded).digest()) + padded)

@@ -20,7 +20,7 @@ BUCKET_COUNT = 256  # one for each value of a digest's first byte
 _MOST_BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
 
 
-class SpoolFile:
+class PrivateTemporaryFile:
     """A private temporary file of bytes, without a name where the system allows that. `close` deletes it.
 
     `encrypted`: True for data other than digests. The key exists in this process's memory only. A full disk or any
@@ -68,13 +68,13 @@ class DigestBuckets:
     """Collects digests in a temporary file, in 256 buckets by the digests' first byte, which is the bucket's number.
 
     A bucket is read as a whole. `width`: the bytes of a digest and what follows the digest. `encrypted`: see
-    `SpoolFile`. `buffered_bytes`: how many bytes are in memory and not yet written. After an OSError only `close`
-    works. For one thread only.
+    `PrivateTemporaryFile`. `buffered_bytes`: how many bytes are in memory and not yet written. After an OSError only
+    `close` works. For one thread only.
     """
 
     def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
         self.width = width
-        self._file = SpoolFile(encrypted=encrypted)
+        self._file = PrivateTemporaryFile(encrypted=encrypted)
         self.close = self._file.close
         self._buffers: list[bytearray] = [bytearray() for _ in range(BUCKET_COUNT)]
         self.buffered_bytes = 0
@@ -108,7 +108,7 @@ class DigestBuckets:
         self.write_buffers()
         self._buffers = []
 
-    def read_segments(self, bucket: int, most_digests: int | None = None) -> Iterator[bytes]:
+    def read_joined_digests(self, bucket: int, most_digests: int | None = None) -> Iterator[bytes]:
         """Yield a bucket's digests, or the first `most_digests`, many joined in each byte string. Raises OSError."""
         left = self._end if most_digests is None else most_digests * self.width
         for offset, length in self._find_segments(bucket):
@@ -134,7 +134,7 @@ class Spool(DigestBuckets):
         super().finish()
         self._unique_counts = []
         for bucket in range(BUCKET_COUNT):
-            segments = self.read_segments(bucket)
+            segments = self.read_joined_digests(bucket)
             digests = set(chain.from_iterable(split_by_width(segment, self.width) for segment in segments))
             # Many short sorts cost half of one long one.
             by_second_byte: defaultdict[int, list[bytes]] = defaultdict(list)
@@ -150,12 +150,12 @@ class Spool(DigestBuckets):
 
     def read_sorted_chunks(self) -> Iterator[bytes]:
         """Yield all unique digests in ascending order, many joined in each byte string. Raises OSError."""
-        return chain.from_iterable(map(self.read_segments, range(BUCKET_COUNT), self._unique_counts))
+        return chain.from_iterable(map(self.read_joined_digests, range(BUCKET_COUNT), self._unique_counts))
 
     def read_sorted_buckets(self) -> Iterator[Iterator[bytes]]:
         """Yield for each bucket an iterator of the bucket's unique digests, in ascending order. Raises OSError."""
         for bucket, unique_count in enumerate(self._unique_counts):
-            yield split_by_width(b"".join(self.read_segments(bucket, unique_count)), self.width)
+            yield split_by_width(b"".join(self.read_joined_digests(bucket, unique_count)), self.width)
 
 
 def split_by_width(data: bytes | bytearray, width: int = DIGEST_BYTES) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ _SHORTEST_MASKED_SECRET = 3
 _LONGEST_WHOLE_WORD_SECRET = 5
 
 # What could be a person: a word with an `@`, a device id, an MD5, SHA-1 or SHA-256.
-_WORD_PATTERN = re.compile(r"[^\s'\"]+")
+_MASKABLE_WORD_PATTERN = re.compile(r"[^\s'\"]+")
 _AT_SIGN_PATTERN = re.compile(r"@|%(?:25)*40|\\u0040|&#(?:0*64|[xX]0*40);|&commat;")
 _DEVICE_OR_DIGEST_PATTERN = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32,}")
 # As of phone numbers and keys. Not digits of a name (customers_20260101), a position (line 1:8) or a time.
@@ -86,7 +86,7 @@ def mask_sensitive_data(text: str) -> str:
             text = text.replace(form, "***")
         elif form in text:
             text = re.sub(f"(?<![0-9A-Za-z]){re.escape(form)}(?![0-9A-Za-z])", "***", text)
-    return _DEVICE_OR_DIGEST_PATTERN.sub("<hidden>", _WORD_PATTERN.sub(_hide_if_email, text))
+    return _DEVICE_OR_DIGEST_PATTERN.sub("<hidden>", _MASKABLE_WORD_PATTERN.sub(_hide_if_email, text))
 
 
 def mask_long_numbers_too(text: str) -> str:
@@ -120,7 +120,7 @@ def escape_for_message(text: str) -> str:
     return str(defuse_templates(text))
 
 
-def quote_for_message(text: str) -> str:
+def escape_and_quote(text: str) -> str:
     """Return a text, such as a name, in quotation marks for a message: escaped, and cut if it is long."""
     return f'"{escape_for_message(text[:_LONGEST_QUOTED_TEXT])}{"…" if len(text) > _LONGEST_QUOTED_TEXT else ""}"'
 

@@ -25,7 +25,7 @@ _RUN_KEY_COLUMNS = ("session_uuid", "attempt_id", "action")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class ReportEntry:
     """An entry of a report: a run, an audience's status, or a comparison with the control group."""
 
     kind: str  # RUN_ROW, FOLLOW_UP (a status) or LIFT (a comparison)
@@ -73,7 +73,7 @@ class Entry:
         return verb.capitalize() + (" a look-alike" if action == "create_actalike_audience" else "")
 
     @property
-    def allowed_count(self) -> float | None:
+    def sendable_count(self) -> float | None:
         """The number of different people of a run who are not withheld from Pinterest, or None if it is not known."""
         unique = self.get_number("records_unique")
         withheld = sum(self.get_number(f"records_withheld_{reason}") or 0 for reason in WITHHELD_REASONS)
@@ -86,7 +86,7 @@ class Entry:
         return None if valid is None or invalid is None else valid + invalid
 
 
-def build_entry(row: Mapping[str, Any]) -> Entry:
+def build_entry(row: Mapping[str, Any]) -> ReportEntry:
     """Return the report entry for a row of the history, or for what `build_run_row` makes of a run's statistics."""
     # Only what is known by name: a table can have any columns.
     values = {name: value for name, value in convert_flags_to_columns(row).items() if name in COLUMN_TYPES}
@@ -97,7 +97,7 @@ def build_entry(row: Mapping[str, Any]) -> Entry:
     # A report quotes no query engine: rows of earlier versions hold its words as it wrote them.
     message = str(values.get("error") or "").partition("; the engine's last lines: ")[0]
     when = parse_time(values.get("time")) or parse_time(values.get("session_time"))
-    return Entry(
+    return ReportEntry(
         kind=str(values.get("kind")),
         outcome=FAILED_OUTCOME if message or values.get("outcome") == FAILED_OUTCOME else SUCCESS_OUTCOME,
         at=when,

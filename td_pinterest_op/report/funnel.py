@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.entry import ReportEntry
 from td_pinterest_op.report.figures import format_number, format_time
 from td_pinterest_op.run_history.history_table import FAILED_OUTCOME
 from td_pinterest_op.stats import IN_CONTROL_GROUP, SUPPRESSED, WITHHELD_REASONS, WITHOUT_CONSENT
 
-KEPT_BAR = "kept"
+REMAINING_BAR = "kept"
 LOST_BAR = "lost"
 MATCHED_BAR = "matched"
 
@@ -18,7 +18,7 @@ _MOST_SHOWN_REASONS = 3  # more do not fit next to a bar
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of the funnel: the people who remain (`kind` KEPT_BAR), drop out (LOST_BAR), or match (MATCHED_BAR)."""
+    """A bar of the funnel: people who remain (`kind` REMAINING_BAR), drop out (LOST_BAR), or match (MATCHED_BAR)."""
 
     kind: str
     label: str
@@ -26,11 +26,11 @@ class Bar:
     note: str = ""  # text next to the bar
 
 
-def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
+def build_funnel(run: ReportEntry, *, later_entry_with_size: ReportEntry | None) -> list[Bar]:
     """Return the bars of a run's funnel chart.
 
-    `size_entry`: the newest entry after the run that has the audience's size, or None. Bars of zero that are LOST_BAR
-    are left out. If the run read no row, or has no figures of records, the list is empty.
+    `later_entry_with_size`: the newest entry after the run that has the audience's size, or None. Bars of zero that are
+    LOST_BAR are left out. If the run read no row, or has no figures of records, the list is empty.
     """
     read = run.get_number("rows_read")
     unique = run.get_number("records_unique")
@@ -42,12 +42,12 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
     if len(reasons) > _MOST_SHOWN_REASONS:
         reasons[_MOST_SHOWN_REASONS:] = [f"{len(reasons) - _MOST_SHOWN_REASONS} other reasons"]
     bars = [
-        Bar(KEPT_BAR, "Rows read", read),
-        Bar(KEPT_BAR, "Identifiers in them", valid + invalid),
+        Bar(REMAINING_BAR, "Rows read", read),
+        Bar(REMAINING_BAR, "Identifiers in them", valid + invalid),
         Bar(LOST_BAR, "Rejected", invalid, ", ".join(reasons)),
-        Bar(KEPT_BAR, "Valid", valid),
+        Bar(REMAINING_BAR, "Valid", valid),
         Bar(LOST_BAR, "Repeats", valid - unique),
-        Bar(KEPT_BAR, "Different people", unique),
+        Bar(REMAINING_BAR, "Different people", unique),
         *(
             Bar(LOST_BAR, _WITHHELD_LABELS[each], run.get_number(f"records_withheld_{each}"), "withheld")
             for each in WITHHELD_REASONS
@@ -56,7 +56,7 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
     if valid + invalid == read:  # one column of identifiers
         del bars[1]
     sent = run.get_number("records_sent") or 0
-    allowed = run.allowed_count or 0
+    allowed = run.sendable_count or 0
     removes = run.get_text("action") == _REMOVE_ACTION
     if run.is_mirror:
         words = ("joined", "left", "sent again")
@@ -69,22 +69,24 @@ def build_funnel(run: Entry, *, size_entry: Entry | None) -> list[Bar]:
         members = allowed if members is None else members
         bars += [
             Bar(LOST_BAR, "Refused by Pinterest", allowed - members),
-            Bar(KEPT_BAR, label, members, ", ".join(changes) or f"nobody {words[0]} or {words[1]}"),
+            Bar(REMAINING_BAR, label, members, ", ".join(changes) or f"nobody {words[0]} or {words[1]}"),
         ]
     elif run.is_dry_run:
-        bars.append(Bar(KEPT_BAR, "Would be taken out" if removes else "Would be sent", allowed))
+        bars.append(Bar(REMAINING_BAR, "Would be taken out" if removes else "Would be sent", allowed))
     else:
         refused = run.get_number("records_refused") or 0
         bars += [
             Bar(LOST_BAR, "Refused by Pinterest", refused),
             # Only of a failed run. Some may have been sent, in requests without a known outcome.
             Bar(LOST_BAR, "Not confirmed", allowed - sent - refused, "the run failed"),
-            Bar(KEPT_BAR, "Taken out" if removes else "Sent", sent),
+            Bar(REMAINING_BAR, "Taken out" if removes else "Sent", sent),
         ]
-    bars = [bar for bar in bars if bar.kind == KEPT_BAR or bar.count]
+    bars = [bar for bar in bars if bar.kind == REMAINING_BAR or bar.count]
     if run.outcome != FAILED_OUTCOME and not run.is_dry_run and not removes:
-        count = size_entry.get_number("audience_size") if size_entry else None
+        count = later_entry_with_size.get_number("audience_size") if later_entry_with_size else None
         whole = "the whole audience, " if run.get_text("action").startswith("add_people_to_") else ""
-        note = f"{whole}about, as of {format_time(size_entry.at)}" if size_entry else "not known yet"
+        note = (
+            f"{whole}about, as of {format_time(later_entry_with_size.at)}" if later_entry_with_size else "not known yet"
+        )
         bars.append(Bar(MATCHED_BAR, "Matched by Pinterest", count, note))
     return bars

@@ -9,10 +9,10 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
 from td_pinterest_op.report import figures
 from td_pinterest_op.report.charts import draw_line_chart
-from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.entry import ReportEntry
 from td_pinterest_op.report.funnel import build_funnel
 from td_pinterest_op.report.verdict import choose_report_text
-from td_pinterest_op.run_history.history_table import FOLLOW_UP_ROW, LIFT_ROW, RUN_ROW, SUCCESS_OUTCOME
+from td_pinterest_op.run_history.history_table import LIFT_ROW, RUN_ROW, STATUS_CHECK_ROW, SUCCESS_OUTCOME
 
 _MOST_SHOWN_ENTRIES = 800  # the newest ones: a year of daily runs with their follow-ups
 # It keeps compiled templates, which take most of the time of a page.
@@ -25,7 +25,7 @@ _TEMPLATE_ENVIRONMENT = Environment(
 )
 
 
-def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now: datetime) -> str:
+def render_page(entries: Sequence[ReportEntry], *, audience_id: str | None = None, now: datetime) -> str:
     """Return the HTML report about the last run of an audience, and its history.
 
     `entries`: of the history, in the order of time, for any number of audiences. `audience_id`: by default, the
@@ -57,7 +57,7 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
     successes = [entry for entry in runs[:-1] if entry.outcome == SUCCESS_OUTCOME and not entry.is_dry_run]
     previous = successes[-1] if successes else None
     start = run.at if run else None
-    later = [entry for entry in own if entry.kind == FOLLOW_UP_ROW and not (start and entry.at and entry.at < start)]
+    later = [entry for entry in own if entry.kind == STATUS_CHECK_ROW and not (start and entry.at and entry.at < start)]
     follow_up = _find_newest_with_value(later, "audience_status")
     latest = run or follow_up
     if latest is None:
@@ -76,7 +76,7 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
         points = []
         for entry in shown:
             # At the end of a run, Pinterest has not yet matched its people.
-            is_early = column == "audience_size" and entry.kind != FOLLOW_UP_ROW
+            is_early = column == "audience_size" and entry.kind != STATUS_CHECK_ROW
             number = entry.get_number(column)
             if entry.at and number is not None and not is_early:
                 points.append((entry.at, factor * number))
@@ -88,7 +88,7 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
         made=figures.format_time(now),
         title=named.get_text("audience_name") if named else f"audience {audience_id or 'without an id'}",
         verdict=choose_report_text(run, follow_up),
-        bars=build_funnel(run, size_entry=size_since_run) if run else [],
+        bars=build_funnel(run, later_entry_with_size=size_since_run) if run else [],
         run=run,
         previous=previous,
         latest=latest,
@@ -104,5 +104,5 @@ def render_page(entries: Sequence[Entry], *, audience_id: str | None = None, now
     )
 
 
-def _find_newest_with_value(entries: Sequence[Entry], column: str) -> Entry | None:
+def _find_newest_with_value(entries: Sequence[ReportEntry], column: str) -> ReportEntry | None:
     return next((entry for entry in reversed(entries) if entry.get_text(column)), None)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from td_pinterest_op.pinterest.api import AudienceCondition, classify_audience_status
-from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.entry import ReportEntry
 from td_pinterest_op.report.figures import format_number, format_time
 from td_pinterest_op.run_history.history_table import FAILED_OUTCOME
 
@@ -55,11 +55,11 @@ _ACTION_TEXTS = {
 }
 
 
-def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText:
+def choose_report_text(run: ReportEntry | None, follow_up: ReportEntry | None) -> ReportText:
     """Return the text about the last run and the last status check after it, one of which may be missing (None)."""
     if run and run.outcome == FAILED_OUTCOME:
         changes = sum(run.get_number(f"mirror_{name}") or 0 for name in ("joined", "resent", "left"))
-        planned = format_number(changes if run.is_mirror else run.allowed_count)
+        planned = format_number(changes if run.is_mirror else run.sendable_count)
         unit = "changes" if run.is_mirror else "people"
         # Of other records it may not be known whether they were sent.
         reached = f"Pinterest confirmed {format_number(run.get_number('records_sent'))} of {planned} {unit}."
@@ -90,7 +90,7 @@ def choose_report_text(run: Entry | None, follow_up: Entry | None) -> ReportText
     return replace(text, headline=text.headline.format(sent=format_number(sent)), next=text.next.format(until=until))
 
 
-def _describe_status_check(follow_up: Entry) -> ReportText:
+def _describe_status_check(follow_up: ReportEntry) -> ReportText:
     status = follow_up.get_text("audience_status")
     size = follow_up.get_number("audience_size")
     people = "its size is not known yet" if size is None else f"about {format_number(size)} matched people"

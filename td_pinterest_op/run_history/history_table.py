@@ -16,7 +16,7 @@ from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 _LONGEST_FREE_TEXT = 1000
 
 RUN_ROW = "run"
-FOLLOW_UP_ROW = "follow-up"
+STATUS_CHECK_ROW = "follow-up"
 LIFT_ROW = "lift"
 SUCCESS_OUTCOME = "success"
 FAILED_OUTCOME = "failed"
@@ -103,11 +103,15 @@ def build_run_row(statistics: Mapping[str, Any]) -> HistoryRow:
     return {"kind": RUN_ROW, **row, **texts}
 
 
-def build_follow_up_row(audience: Mapping[str, Any]) -> HistoryRow:
+def build_status_check_row(audience: Mapping[str, Any]) -> HistoryRow:
     """Return the history row of a status check. `audience`: the audience's state, as the check stores it for digdag."""
     figures = {"audience_status": audience.get("status"), "audience_size": audience.get("size")}
     values = convert_flags_to_columns(audience)
-    return {"kind": FOLLOW_UP_ROW, **figures, **{name: value for name, value in values.items() if name in COLUMN_TYPES}}
+    return {
+        "kind": STATUS_CHECK_ROW,
+        **figures,
+        **{name: value for name, value in values.items() if name in COLUMN_TYPES},
+    }
 
 
 def build_lift_row(figures: Mapping[str, Any]) -> HistoryRow:
@@ -137,7 +141,7 @@ def build_attempt_outcomes_query(table: str, *, session_uuid: str, attempt_id: s
     )
 
 
-def build_control_runs_query(table: str, *, audience_id: str) -> str:
+def build_control_run_count_query(table: str, *, audience_id: str) -> str:
     """Return a query for the number of an audience's runs that withheld a control group, as the column `runs`."""
     return (
         f"-- td_pinterest_op: the control groups of this audience\nSELECT count(*) AS runs FROM {quote_name(table)} "
@@ -168,7 +172,7 @@ def find_last_matched_size(rows: Sequence[HistoryRow], audience_id: str) -> int 
     """
     size = None
     for row in rows:
-        is_check = row["kind"] == FOLLOW_UP_ROW and row["audience_id"] == audience_id
+        is_check = row["kind"] == STATUS_CHECK_ROW and row["audience_id"] == audience_id
         is_matched = classify_audience_status(row["audience_status"] or "") is not AudienceCondition.MATCHING
         if is_check and is_matched and row["audience_size"] is not None:
             size = int(row["audience_size"])

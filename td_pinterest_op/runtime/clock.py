@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from td_pinterest_op.runtime import shutdown
 
 DAY_SECONDS = 86_400.0
-_LONGEST_DURATION = 1000 * 365 * DAY_SECONDS  # seconds; no date is later than that from now
+_LONGEST_FORMATTED_DURATION = 1000 * 365 * DAY_SECONDS  # seconds; no date is later than that from now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +27,10 @@ class Timing:
 SYSTEM_TIMING = Timing(sleep=shutdown.sleep)
 
 
-def format_duration(seconds: float, *, end_shown_from: float | None = None) -> str:
+def format_duration(seconds: float, *, start_time: float | None = None) -> str:
     """Return a duration as text, such as "3 min 20 s", and with its end: "5 min (until 14:05 UTC)".
 
-    `end_shown_from`: in seconds since 1970; None leaves the end out. The text has two units at most. A duration of less
+    `start_time`: in seconds since 1970; None leaves the end out. The text has two units at most. A duration of less
     than two minutes gets no end, and an end that is half a day ahead or more gets its date.
     """
     if seconds < 10:
@@ -39,7 +39,9 @@ def format_duration(seconds: float, *, end_shown_from: float | None = None) -> s
     hours, minutes = divmod(minutes, 60)
     units = ((hours, "h"), (minutes, "min"), (0 if hours else rest, "s"))
     length = " ".join(f"{count} {unit}" for count, unit in units if count)
-    if end_shown_from is None or seconds < 120:
+    if start_time is None or seconds < 120:
         return length
-    end = datetime.fromtimestamp(end_shown_from, timezone.utc) + timedelta(seconds=min(seconds, _LONGEST_DURATION))
+    end = datetime.fromtimestamp(start_time, timezone.utc) + timedelta(
+        seconds=min(seconds, _LONGEST_FORMATTED_DURATION)
+    )
     return f"{length} (until {end:{'%H:%M' if seconds < DAY_SECONDS / 2 else '%Y-%m-%d %H:%M'}} UTC)"

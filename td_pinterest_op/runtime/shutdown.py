@@ -96,7 +96,7 @@ def run_uninterrupted(function: Callable[[], _T]) -> _T:
 
     The end of the process waits for the call. Raises RuntimeError if no thread starts.
     """
-    return wait_for(start_thread(function, is_interrupted=False))
+    return wait_for(start_thread(function, may_be_cut_off=False))
 
 
 def wait_for(future: Future[_T]) -> _T:
@@ -107,14 +107,14 @@ def wait_for(future: Future[_T]) -> _T:
     return future.result()
 
 
-def start_thread(function: Callable[[], _T], *, is_interrupted: bool = True) -> Future[_T]:
+def start_thread(function: Callable[[], _T], *, may_be_cut_off: bool = True) -> Future[_T]:
     """Call `function` in a new thread, and return a future with its result or exception.
 
     The thread has the context variables of this thread. The end of the process does not wait for it, unless
-    `is_interrupted` is false. Raises RuntimeError if no thread starts.
+    `may_be_cut_off` is false. Raises RuntimeError if no thread starts.
     """
     future: Future[_T] = Future()
-    if not is_interrupted:
+    if not may_be_cut_off:
         _uninterrupted_calls.add(future)
         future.add_done_callback(_uninterrupted_calls.discard)
 

@@ -13,8 +13,8 @@ from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.structures import MAPPING_TYPE
 from td_pinterest_op.settings.table import (
     CREDENTIAL_SETTINGS,
-    ENTRY_POINT_PARAMETERS,
     FOR_THIS_RUN_PARAMETER,
+    NON_SETTING_PARAMETERS,
     TASK_PARAMETERS,
     ActionSpec,
     ConnectionSettings,
@@ -222,7 +222,7 @@ def _add_unknown_key_problems(parsed: ParsedSettings, keys: Iterable[object]) ->
         if key in parsed.table.by_name:
             continue
         name = describe_value(key).strip("'")
-        if key in (*TASK_PARAMETERS, *ENTRY_POINT_PARAMETERS):
+        if key in (*TASK_PARAMETERS, *NON_SETTING_PARAMETERS):
             owner = "a run, given with `-p`" if key == FOR_THIS_RUN_PARAMETER else "the task"
             parsed.add_problem(name, f"is not a key of result_settings, but a parameter of {owner}", code="unknown")
         else:

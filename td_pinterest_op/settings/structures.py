@@ -32,13 +32,13 @@ _MOST_CONTROL_PERCENT = 50  # in a control group
 _CONTROL_KEYS = ("percent", "salt", "by")
 
 # AudienceStatus of Pinterest's API 5.28; REMOVED is the operator's own word for an audience that is gone.
-_AUDIENCE_STATUSES = (
+_ALLOWED_AUDIENCE_STATUSES = (
     *("INITIALIZING", "READY", "TOO_SMALL", "ELIGIBLE"),
     *("PERSONAS_INELIGIBLE_SIZE", "PERSONAS_INITIALIZING", "REMOVED"),
 )
 
 _IDENTIFIER_NAME_TYPE = build_word_type(*TYPES)
-_AUDIENCE_STATUS_TYPE = build_word_type(*_AUDIENCE_STATUSES)
+_AUDIENCE_STATUS_TYPE = build_word_type(*_ALLOWED_AUDIENCE_STATUSES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +205,7 @@ COLUMNS_TYPE = SettingType(
 )
 STATUSES_TYPE = SettingType(
     parse=lambda value: frozenset(_parse_items(_AUDIENCE_STATUS_TYPE, value)),
-    allowed=f"a list, or a comma-separated string, of {', '.join(_AUDIENCE_STATUSES)}",
+    allowed=f"a list, or a comma-separated string, of {', '.join(_ALLOWED_AUDIENCE_STATUSES)}",
 )
 AUDIENCE_IDS_TYPE = _build_list_type(AUDIENCE_ID_TYPE)
 AD_ACCOUNT_IDS_TYPE = _build_list_type(AD_ACCOUNT_ID_TYPE)

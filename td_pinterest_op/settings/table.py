@@ -70,7 +70,7 @@ TASK_PARAMETERS = ("query", "database", "engine", "job_id", *JOB_OPTIONS)
 """The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
 FOR_THIS_RUN_PARAMETER = "settings_for_this_run"
 """The parameter of a run with settings that replace the task's own, such as `dry_run`, without editing a workflow."""
-ENTRY_POINT_PARAMETERS = ("later_runs", "audiences", "at_once", FOR_THIS_RUN_PARAMETER)
+NON_SETTING_PARAMETERS = ("later_runs", "audiences", "at_once", FOR_THIS_RUN_PARAMETER)
 """The parameters of an activation, of a list of audiences, and of a run."""
 FOR_THIS_RUN_SETTING_NAMES = (
     *("dry_run", "min_records", "max_records", "max_invalid_ratio", "max_leave_ratio", "allow_empty"),
@@ -187,12 +187,12 @@ _HIGHEST_RECORDS_LIMIT = 1_000_000_000_000
 # For whom a setting makes a difference.
 _credential = partial(declare_setting, is_credential=True)
 _of_rows = partial(declare_setting, scope="rows")
-_of_people = partial(declare_setting, scope="people")
-_of_new_audience = partial(declare_setting, scope="new audience")
-_of_old_audience = partial(declare_setting, scope="old audience")
-_of_new_list = partial(declare_setting, scope="new list")
-_of_named_actions = partial(declare_setting, scope="named")
-_row_limit = partial(declare_setting, scope="rows", restricts=True, limits_rows=True)
+_declare_people_setting = partial(declare_setting, scope="people")
+_declare_new_audience_setting = partial(declare_setting, scope="new audience")
+_declare_old_audience_setting = partial(declare_setting, scope="old audience")
+_declare_new_list_setting = partial(declare_setting, scope="new list")
+_declare_named_actions_setting = partial(declare_setting, scope="named")
+_declare_row_limit = partial(declare_setting, scope="rows", restricts=True, limits_rows=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,23 +239,25 @@ class ExportSettings(RecordSettings):
     """The settings of one export, which docs/settings.md explains.
 
     A setting that the action does not use has its default, even if it was given. A helper such as `_of_rows` says which
-    actions use a setting; `_of_named_actions`: those that name it in their `ActionSpec`.
+    actions use a setting; `_declare_named_actions_setting`: those that name it in their `ActionSpec`.
     """
 
     action: ActionSpec  # declared by `build_export_table`, which knows the actions
-    audience_name: str | None = _of_new_audience(NAME_TYPE)
-    audience_description: str | None = _of_new_audience(TEXT_TYPE)
-    audience_id: str | None = _of_old_audience(AUDIENCE_ID_TYPE)  # that the action needs; None if it creates one
+    audience_name: str | None = _declare_new_audience_setting(NAME_TYPE)
+    audience_description: str | None = _declare_new_audience_setting(TEXT_TYPE)
+    audience_id: str | None = _declare_old_audience_setting(
+        AUDIENCE_ID_TYPE
+    )  # that the action needs; None if it creates one
     allow_empty: bool = _of_rows(BOOLEAN_TYPE, False)
-    max_invalid_ratio: float = _row_limit(RATIO_TYPE, 1.0)
-    min_records: int | None = _row_limit(
+    max_invalid_ratio: float = _declare_row_limit(RATIO_TYPE, 1.0)
+    min_records: int | None = _declare_row_limit(
         build_integer_type(0, _HIGHEST_RECORDS_LIMIT), comment="the run stops if there are fewer"
     )
-    max_records: int | None = _row_limit(build_integer_type(1, _HIGHEST_RECORDS_LIMIT))
-    if_exists: IfExists = _of_named_actions(
+    max_records: int | None = _declare_row_limit(build_integer_type(1, _HIGHEST_RECORDS_LIMIT))
+    if_exists: IfExists = _declare_named_actions_setting(
         build_word_type(*get_args(IfExists)), "fail", comment="what a second run does: fail, add or replace"
     )
-    replace_newer: bool = _of_new_list(BOOLEAN_TYPE, False)
+    replace_newer: bool = _declare_new_list_setting(BOOLEAN_TYPE, False)
     expected_audience_name: str | None = declare_setting(
         NAME_TYPE, restricts=True, comment="the run stops if the audience has another name"
     )
@@ -265,28 +267,28 @@ class ExportSettings(RecordSettings):
     records: RecordUnit = _of_rows(build_word_type(*get_args(RecordUnit)), "identifiers")
     hash_in: HashIn = _of_rows(build_word_type(*get_args(HashIn)), "operator")
     default_country: str | None = _of_rows(COUNTRY_TYPE)  # in upper case
-    is_nca: bool = _of_new_list(BOOLEAN_TYPE, False)
-    seed_audience_id: str | None = _of_named_actions(AUDIENCE_ID_TYPE)
-    country: str | None = _of_named_actions(build_word_type("US", "CA", "GB"))
-    percentage: int | None = _of_named_actions(build_integer_type(1, 10))
+    is_nca: bool = _declare_new_list_setting(BOOLEAN_TYPE, False)
+    seed_audience_id: str | None = _declare_named_actions_setting(AUDIENCE_ID_TYPE)
+    country: str | None = _declare_named_actions_setting(build_word_type("US", "CA", "GB"))
+    percentage: int | None = _declare_named_actions_setting(build_integer_type(1, 10))
     expect_values: ExpectedValues = _of_rows(build_word_type(*get_args(ExpectedValues)), "any", restricts=True)
     # SQL, or its file; so is `consent`.
-    suppress: str | None = _of_people(QUERY_TYPE, restricts=True, comment="people who must not be sent")
-    consent: str | None = _of_people(QUERY_TYPE, restricts=True, comment="the only people who may be sent")
-    allow_empty_suppress: bool = _of_people(BOOLEAN_TYPE, False)
-    control: ControlGroup | None = _of_people(CONTROL_TYPE, restricts=True)
-    even_if_used: bool = _of_named_actions(BOOLEAN_TYPE, False)
-    ledger: TableName = _of_named_actions(TABLE_TYPE, TableName(None, "pinterest_ledger"))
-    begin: FirstRun | None = _of_named_actions(
+    suppress: str | None = _declare_people_setting(QUERY_TYPE, restricts=True, comment="people who must not be sent")
+    consent: str | None = _declare_people_setting(QUERY_TYPE, restricts=True, comment="the only people who may be sent")
+    allow_empty_suppress: bool = _declare_people_setting(BOOLEAN_TYPE, False)
+    control: ControlGroup | None = _declare_people_setting(CONTROL_TYPE, restricts=True)
+    even_if_used: bool = _declare_named_actions_setting(BOOLEAN_TYPE, False)
+    ledger: TableName = _declare_named_actions_setting(TABLE_TYPE, TableName(None, "pinterest_ledger"))
+    begin: FirstRun | None = _declare_named_actions_setting(
         build_word_type(*get_args(FirstRun)),
         comment="what the first run does with the people in the audience: replace or adopt them",
     )
-    rebuild: bool = _of_named_actions(BOOLEAN_TYPE, False)
+    rebuild: bool = _declare_named_actions_setting(BOOLEAN_TYPE, False)
     # None: 0.2 for a mirror, no limit for other actions.
-    max_leave_ratio: float | None = _of_named_actions(
+    max_leave_ratio: float | None = _declare_named_actions_setting(
         RATIO_TYPE, restricts=True, harmless=1.0, comment="the run stops if a greater share of the people would leave"
     )
-    resend_days: int = _of_named_actions(build_integer_type(0, 3650), 30)
+    resend_days: int = _declare_named_actions_setting(build_integer_type(0, 3650), 30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,7 +358,7 @@ STATUS_SETTINGS = _build_settings_table(
 ERASURE_SETTINGS = _build_settings_table(ErasureSettings, needed=("ad_account_ids",), omitted=("ad_account_id",))
 CONNECTION_SETTINGS = _build_settings_table(ConnectionSettings, omitted=(*_PACE_SETTING_NAMES, "history"))
 
-SHARED_SETTINGS = _build_settings_table(ConnectionSettings, omitted=("ad_account_id", "history"))
+SETTINGS_OF_WHOLE_LIST = _build_settings_table(ConnectionSettings, omitted=("ad_account_id", "history"))
 """The settings of a list of audiences that count for all its entries together."""
 
 CREDENTIAL_SETTINGS = tuple(key for key in CONNECTION_SETTINGS.settings if key.is_credential)

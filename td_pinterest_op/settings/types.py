@@ -22,7 +22,7 @@ LOST_DIGITS_WARNING = (
 )
 """The warning about ids for which `may_have_lost_digits` is true; their names follow."""
 
-_LONGEST_VALUE = 40
+_LONGEST_QUOTED_VALUE = 40
 _SENSITIVE_PATTERN = re.compile(
     r"@"  # an e-mail address
     r"|secret|bearer|pin[ar][._]"  # a credential, or where one is kept
@@ -107,7 +107,11 @@ def describe_value(value: object) -> str:
     # Python refuses to write out very large numbers.
     is_short = value.bit_length() <= 128 if isinstance(value, int) else isinstance(value, (str, float))
     text = str(value) if is_short else ""
-    if not 0 < len(text) <= _LONGEST_VALUE or _SENSITIVE_PATTERN.search(text) or mask_sensitive_data(text) != text:
+    if (
+        not 0 < len(text) <= _LONGEST_QUOTED_VALUE
+        or _SENSITIVE_PATTERN.search(text)
+        or mask_sensitive_data(text) != text
+    ):
         return describe_type(value)
     return ascii(value) if isinstance(value, str) else text.lower()
 

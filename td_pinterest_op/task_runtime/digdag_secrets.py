@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT = 30.0
 # Before each further try of saving a token on a server, in seconds.
-_RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+_SAVE_RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _EXPIRES_SOON_SECONDS = 14 * DAY_SECONDS
 # The project's id in `digdag run`, which keeps its database in memory. A server has a project 1 as well: its tasks are
 # recognised by the folder into which the server unpacks the project.
@@ -44,7 +44,7 @@ _TD_HOST_PATTERN = re.compile(
 )
 
 
-class _TemporaryError(Exception):
+class _SecretNotStoredError(Exception):
     """The workflow server did not store a secret; another try may succeed."""
 
 
@@ -119,7 +119,7 @@ class RefreshTokenStore:
         # The task's token may come from elsewhere, and the local secret may be another user's.
         self._is_local = self._read_local_token() == self.current.reveal()
 
-    def save_token_or_warn(self, new_token: Secret | None, valid_seconds: float | None) -> None:
+    def save_token_or_warn_of_expiry(self, new_token: Secret | None, valid_seconds: float | None) -> None:
         """Store a new refresh token. Without one, log a warning if the current token expires soon.
 
         `valid_seconds`: how long the new token, or else the current one, stays valid (None: unknown). Never raises: a
@@ -148,7 +148,7 @@ class RefreshTokenStore:
         try:
             self._write_token(new_token)
         except Exception as error:
-            is_known = isinstance(error, (SettingsError, _TemporaryError))
+            is_known = isinstance(error, (SettingsError, _SecretNotStoredError))
             log.warning(
                 "Pinterest issued a new refresh token, which could not be saved (%s): exports continue with the old "
                 "one until it expires, on %s at the latest, or at once if Pinterest has withdrawn it. Authorise the "
@@ -177,7 +177,7 @@ class RefreshTokenStore:
     def _write_token(self, new_token: Secret) -> None:
         """Store a refresh token where the old token was. Raises SettingsError if nothing can be stored there.
 
-        Raises OSError for a file that cannot be written, _TemporaryError if the server fails at every try.
+        Raises OSError for a file that cannot be written, _SecretNotStoredError if the server fails at every try.
         """
         name = self._secret_name
         if name is None:
@@ -204,16 +204,16 @@ class RefreshTokenStore:
             try:
                 status = server.put_secret(self._project_id, name, new_token)
             except NoResponseError as error:
-                raise _TemporaryError(f"the workflow server cannot be reached: {error}") from None
+                raise _SecretNotStoredError(f"the workflow server cannot be reached: {error}") from None
             if not 200 <= status < 300:
-                kind = _TemporaryError if status >= 500 or status in (408, 409, 429) else SettingsError
+                kind = _SecretNotStoredError if status >= 500 or status in (408, 409, 429) else SettingsError
                 raise kind(f"the workflow server answered {status}")
 
         # After a signal there are no waits.
         retry(
             store_once,
-            _RETRY_WAITS,
-            on=_TemporaryError,
+            _SAVE_RETRY_WAITS,
+            on=_SecretNotStoredError,
             sleep=self._timing.sleep,
             before_wait=lambda _, wait: 0.0 if shutdown.is_requested() else wait,
         )

@@ -48,7 +48,7 @@ class HistoryTable(OperatorTable):
     now: Callable[[], float]
     columns: Mapping[str, str] = field(default_factory=lambda: COLUMN_TYPES)
     identifying_columns: Collection[str] = ("kind", "outcome", "session_uuid")
-    content: str = "history"
+    description: str = "history"
 
     def write_rows(self, rows: Sequence[HistoryRow]) -> None:
         """Add rows to the table, each with further columns about the task and its session. Never raises."""
@@ -65,7 +65,7 @@ class HistoryTable(OperatorTable):
         return self.try_execute(read_small_result, partial(self._build_source, query)) or []
 
     def _build_source(self, statement: str) -> JobOrQuery:
-        return JobOrQuery(query=statement, database=self.database, purpose=self.content)
+        return JobOrQuery(query=statement, database=self.database, purpose=self.description)
 
 
 def build_run_columns(task: Task, *, now: float) -> dict[str, Any]:
@@ -106,23 +106,23 @@ def publish_outcome_and_raise(
     *,
     history: HistoryTable | None,
     rows: Sequence[HistoryRow],
-    about: Sequence[tuple[str, str | None]],
+    error_subjects: Sequence[tuple[str, str | None]],
     statistics: Mapping[str, Any] | None = None,
     report: str | None = None,
     write_rejected: Callable[[], object] = lambda: None,
 ) -> None:
     """Publish the outcome of a run in log, history and report page. Raise its `error`, if any, as an ExportError.
 
-    `rows`: what the history gets; a row without an outcome gets the run's. `about`: the subjects that the error must
-    name (see `add_missing_subjects`). `statistics`: the figures for the log and the page. `report`: the page's path.
-    `write_rejected`: writes the table of rejected rows. A task that starts again publishes nothing. After a signal
-    there is no time left to write to tables.
+    `rows`: what the history gets; a row without an outcome gets the run's. `error_subjects`: the subjects that the
+    error must name (see `add_missing_subjects`). `statistics`: the figures for the log and the page. `report`: the
+    page's path. `write_rejected`: writes the table of rejected rows. A task that starts again publishes nothing. After
+    a signal there is no time left to write to tables.
     """
     failure = ExportError.from_exception(error) if error else None
     if failure and may_rerun_for_renewed_token(services.task, failure):
         raise failure
     if failure:
-        add_missing_subjects(failure, about)
+        add_missing_subjects(failure, error_subjects)
         # Ctrl-C ends `digdag run` as well, which then prints no task's error.
         if isinstance(failure, StoppedError) and services.task.attempt_id:
             log.error("%s", failure)
@@ -141,11 +141,12 @@ def publish_outcome_and_raise(
         raise failure
 
 
-def add_missing_subjects(error: ExportError, about: Sequence[tuple[str, str | None]]) -> None:
-    """Add the subjects in `about` that an error's message does not name to the message, which may be read alone.
+def add_missing_subjects(error: ExportError, error_subjects: Sequence[tuple[str, str | None]]) -> None:
+    """Add each subject that an error's message does not name to the message, which may be read alone.
 
-    `about`: what each subject is, and its id or name (None if unknown), such as ("ad account", "549755885175").
+    `error_subjects`: what each subject is, and its id or name (None if unknown), such as ("ad account",
+    "549755885175").
     """
-    names = [(label, escape_for_message(subject)) for label, subject in about if subject]
+    names = [(label, escape_for_message(subject)) for label, subject in error_subjects if subject]
     if unnamed := [f"{label} {name}" for label, name in names if name not in str(error)]:
         error.extend(f" ({', '.join(unnamed)})")

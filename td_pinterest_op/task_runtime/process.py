@@ -24,7 +24,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(label)s%(message)s"
 # What each line of the log begins with, such as "vip: " for an entry of a list. Threads have that of their starter.
 log_label = contextvars.ContextVar("log_label", default="")
 # The subtask's parameter with the fingerprint of the refused token, and the number of its refusals.
-_REFUSAL_PARAMETER = "pinterest_refused_token"
+_REFUSED_CREDENTIAL_PARAMETER = "pinterest_refused_token"
 # A token that was refused this many times in a row has not been renewed by anybody.
 _MOST_TOKEN_REFUSALS = 3
 
@@ -53,7 +53,7 @@ class GuardedTaskRun:
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
         with self._stack:
-            is_resubmitted = isinstance(error, AccountError) and rerun_task_if_allowed(error)
+            is_resubmitted = isinstance(error, AccountError) and rerun_after_refused_token(error)
             if is_resubmitted or not isinstance(error, Exception):
                 return is_resubmitted
             failure = ExportError.from_exception(error)
@@ -107,7 +107,7 @@ def may_rerun_for_renewed_token(task: Task, error: BaseException) -> bool:
     return is_secret and _count_token_refusals(task, error) < _MOST_TOKEN_REFUSALS
 
 
-def rerun_task_if_allowed(error: AccountError) -> bool:
+def rerun_after_refused_token(error: AccountError) -> bool:
     """Have digdag run the current task again, as a subtask, if another task may have renewed its token.
 
     Return True if it does.
@@ -126,11 +126,11 @@ def rerun_task_if_allowed(error: AccountError) -> bool:
     params = {name: replace_in_texts(task.params[name], "$", "${'$'}") for name in names}
     params |= {name: task.params[name] for name in ("_env", "_workdir") if name in task.params}
     refused = {"fingerprint": error.refused_token, "times": _count_token_refusals(task, error)}
-    params |= {"py>": task.params["_command"], _REFUSAL_PARAMETER: refused}
+    params |= {"py>": task.params["_command"], _REFUSED_CREDENTIAL_PARAMETER: refused}
     digdag.env.add_subtask(params)
     return True
 
 
 def _count_token_refusals(task: Task, error: AccountError) -> int:
-    before = task.params.get(_REFUSAL_PARAMETER) or {}
+    before = task.params.get(_REFUSED_CREDENTIAL_PARAMETER) or {}
     return int(before["times"]) + 1 if before.get("fingerprint") == error.refused_token else 1

@@ -73,21 +73,21 @@ def connect_services(
     counts: RequestCounts | None = None,
     on_new_refresh_token: OnNewRefreshToken | None = None,
     needs_scopes: bool = False,
-    at_once: int = 1,
+    concurrent_runs: int = 1,
 ) -> Iterator[Services]:
     """Yield connections to Treasure Data and Pinterest that last until the end of the block.
 
     `counts`: counts the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
-    issues (see `RenewableTokens`); by default it is stored where the task's own token came from. `at_once`: how many
-    runs share the connections. Raises AccountError before any other request if the run `needs_scopes` (REQUIRED_SCOPES)
-    and the token lacks one, and SettingsError for an endpoint that is unsafe for secrets.
+    issues (see `RenewableTokens`); by default it is stored where the task's own token came from. `concurrent_runs`: how
+    many runs share the connections. Raises AccountError before any other request if the run `needs_scopes`
+    (REQUIRED_SCOPES) and the token lacks one, and SettingsError for an endpoint that is unsafe for secrets.
     """
     store = RefreshTokenStore(task=task, settings=settings, timing=timing)
     transport = Transport(
         connect_timeout=settings.connection_timeout_secs,
         write_timeout=settings.write_timeout_secs,
         read_timeout=settings.read_timeout_secs,
-        connections=max(settings.max_in_flight, at_once),
+        connections=max(settings.max_in_flight, concurrent_runs),
     )
     with contextlib.closing(transport):
         client = Client(
@@ -109,7 +109,7 @@ def connect_services(
             client_id=settings.client_id,
             client_secret=settings.client_secret,
             refresh_token=settings.refresh_token,
-            on_new_refresh_token=on_new_refresh_token or store.save_token_or_warn,
+            on_new_refresh_token=on_new_refresh_token or store.save_token_or_warn_of_expiry,
             read_stored_refresh_token=store.read_stored_refresh_token,
             needs_scopes=needs_scopes,
         )

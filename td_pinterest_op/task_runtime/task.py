@@ -42,7 +42,7 @@ _DATABASE_NAME_PATTERN = re.compile(r"[a-z0-9_]{3,128}")
 # What a query begins with, and no name of a file.
 _SQL_START_PATTERN = re.compile(r"--|/\*|\(|(?:select|with|values|table|from)\s", re.IGNORECASE)
 # The end of a task's name after a refused token: the task has added itself as a subtask.
-_RERUN_SUFFIX_PATTERN = re.compile(r"(?:\^sub\+subtask0)+$")
+_RERUN_SUBTASK_SUFFIX_PATTERN = re.compile(r"(?:\^sub\+subtask0)+$")
 
 
 class Endpoints(NamedTuple):
@@ -69,7 +69,7 @@ class Task:
     @property
     def name(self) -> str:
         """The full name, such as +workflow+task, or "" outside a workflow. A task that started again keeps its name."""
-        return _RERUN_SUFFIX_PATTERN.sub("", str(self.params.get("task_name") or ""))
+        return _RERUN_SUBTASK_SUFFIX_PATTERN.sub("", str(self.params.get("task_name") or ""))
 
     @property
     def label(self) -> str:
@@ -197,7 +197,7 @@ def read_row_source(task: Task) -> JobOrQuery:
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return replace(read_query_source(task, "query", str(query)), attempt_key=task.attempt_key)
+        return replace(build_query_of_task(task, "query", str(query)), attempt_key=task.attempt_key)
     job_id = task.td.get("last_job_id") if job_id is None else job_id
     if is_left_out(job_id):
         raise SettingsError(
@@ -273,7 +273,7 @@ def require_database(task: Task, *, needed_by: str) -> str:
     return name
 
 
-def read_query_source(task: Task, name: str, query: str) -> JobOrQuery:
+def build_query_of_task(task: Task, name: str, query: str) -> JobOrQuery:
     """Return a task's query as a source. `name`: the parameter `query`, or the setting of an opt-out or consent list.
 
     Each retry issues it again: people who have opted out in between are not sent. Raises SettingsError for a query that

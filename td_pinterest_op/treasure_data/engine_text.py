@@ -22,7 +22,7 @@ _WORD_WITH_AT_PATTERN = re.compile(r"(?<!\S)\S*?(?:@|%40)\S*")
 _HIDDEN_MARK = "<hidden>"
 
 
-def find_names_in_query(query: str) -> set[str]:
+def find_words_and_quoted_names(query: str) -> set[str]:
     """Return the names in an SQL query, in lower case: its words, and what stands in double quotes or backticks."""
     return {name.lower() for match in _SQL_NAME_PATTERN.finditer(query) for name in match.groups() if name}
 
@@ -36,7 +36,7 @@ def hide_values_in_message(text: str, names: Collection[str]) -> str:
     rest = "\n".join(filter(None, map(str.strip, text.splitlines())))
     shown = ""
     while True:
-        start = _find_quoted_value_start(rest, names)
+        start = _find_first_quoted_value(rest, names)
         unquoted = _UNQUOTED_VALUE_PATTERN.search(rest)
         if unquoted and unquoted.start(1) < start:
             shown += rest[: unquoted.start(1)] + _HIDDEN_MARK
@@ -53,17 +53,17 @@ def hide_values_in_message(text: str, names: Collection[str]) -> str:
     return _WORD_WITH_AT_PATTERN.sub(_HIDDEN_MARK, shown)
 
 
-def _find_quoted_value_start(text: str, names: Collection[str]) -> int:
+def _find_first_quoted_value(text: str, known_names: Collection[str]) -> int:
     """Return the position of the first quote that opens a value, or the length of `text` without one.
 
-    What stands in quotes is no value if it is one of `names`, or a sign such as `=`.
+    What stands in quotes is no value if it is one of `known_names`, or a sign such as `=`.
     """
     position = 0
     while opening := _OPENING_QUOTE_PATTERN.search(text, position):
         end = text.find(_CLOSING_QUOTES[opening[0]], opening.end())
         quoted = text[opening.end() : end].lower()
         is_sign = not any(map(str.isalnum, quoted))
-        if end < 0 or not (is_sign or all(part in names or part in _CATALOG_NAMES for part in quoted.split("."))):
+        if end < 0 or not (is_sign or all(part in known_names or part in _CATALOG_NAMES for part in quoted.split("."))):
             return opening.start()
         position = end + 1
     return len(text)

@@ -14,7 +14,7 @@ from td_pinterest_op.errors import ExportError, JobError, TreasureDataError
 from td_pinterest_op.redaction.secret import escape_for_message, mask_and_escape, mask_long_numbers_too
 from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.runtime.text import parse_id, parse_whole_number
-from td_pinterest_op.treasure_data.engine_text import find_names_in_query, hide_values_in_message
+from td_pinterest_op.treasure_data.engine_text import find_words_and_quoted_names, hide_values_in_message
 from td_pinterest_op.treasure_data.td_api import TreasureData, build_v3_path
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _FINISHED_STATUSES = ("success", "error", "killed")
 # Polling, in seconds: often at first, for short queries, then seldom.
 _SHORTEST_POLL_PAUSE = 0.1
 _LONGEST_POLL_PAUSE = 10.0
-_UNLOGGED_WAIT_SECONDS = 1.0  # the log names no shorter wait
+_LEAST_LOGGED_WAIT_SECONDS = 1.0  # the log names no shorter wait
 # How long a run that ends may take to kill the job that it waits for.
 _KILL_TIME_LIMIT = 2.0
 _LONGEST_ENGINE_TEXT = 600
@@ -61,7 +61,7 @@ class JobOrQuery:
         text = " ".join((self.attempt_key or self._random, self.engine, self.database, self.query))
         return f"td_pinterest_op-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:40]}"
 
-    def with_query_always_issued(self, query: str) -> "JobOrQuery":
+    def with_new_job_for_each_try(self, query: str) -> "JobOrQuery":
         """Return a copy with another query. Each try of the task issues a new job for it, since the rows may change."""
         return replace(self, query=query, attempt_key="", _random=secrets.token_hex(16))
 
@@ -138,7 +138,7 @@ def _run_until_success(
             pause = _SHORTEST_POLL_PAUSE
             waited = 0.0
             while (status := _request_job_details(td, "status", job_id)["status"]) not in _FINISHED_STATUSES:
-                if waited >= _UNLOGGED_WAIT_SECONDS:
+                if waited >= _LEAST_LOGGED_WAIT_SECONDS:
                     log.info(
                         "waiting for job %s (%s): %s so far", job_id, mask_and_escape(status), format_duration(waited)
                     )
@@ -204,7 +204,7 @@ def _build_job_error(job_id: str, details: Mapping[str, Any], source: JobOrQuery
     debug = details.get("debug")
     parts = [str(debug.get(name) or "") for name in ("stderr", "cmdout")] if isinstance(debug, dict) else []
     text = "\n".join(parts)
-    names = find_names_in_query(str(details.get("query") or source.query)) | {source.database}
+    names = find_words_and_quoted_names(str(details.get("query") or source.query)) | {source.database}
     # Hidden before it is cut: half of a value would not be recognised.
     lines = hide_values_in_message(text, names).splitlines()
     last = escape_for_message(mask_long_numbers_too(" / ".join(lines[-6:])))[-_LONGEST_ENGINE_TEXT:]

@@ -15,10 +15,10 @@ from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, b
 
 _RANGE_START_PATTERN = re.compile(r"bytes ([0-9]{1,18})-")
 # Bytes for each column that are decompressed at once: with the rows made of them, the memory that a block takes.
-_INFLATED_COLUMN_BYTES = 64 * 1024
+_DECOMPRESSED_PIECE_BYTES = 64 * 1024
 _GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
 # The most rows of a result that a user without the permission Download may see.
-_MOST_ROWS_WITHOUT_DOWNLOAD = 50
+_MOST_ROWS_WITHOUT_PERMISSION = 50
 _DAMAGED_PROBLEM = "cannot be read, because its data is damaged"
 _DOWNLOAD_ADVICE = "give the owner of the API key the permission Download on the query's database"
 
@@ -72,7 +72,7 @@ class JobResultDownload:
         self._rows = 0
         self._is_compressed_twice = False
         self._at_end = False  # Treasure Data has no more bytes
-        self._block_bytes = _INFLATED_COLUMN_BYTES * max(len(job.schema), 1)
+        self._block_bytes = _DECOMPRESSED_PIECE_BYTES * max(len(job.schema), 1)
         self._inflater = zlib.decompressobj(_GZIP_WINDOW_BITS)
         # Tuples are made faster than lists, and the garbage collector stops looking at them.
         self._unpacker = msgpack.Unpacker(raw=True, use_list=False, strict_map_key=False)
@@ -87,7 +87,7 @@ class JobResultDownload:
             failure = TemporaryError("an early end")
             try:
                 for data in self._download_rest():
-                    yield from self._decode_blocks(data)
+                    yield from self._decode_column_blocks(data)
             except TemporaryError as error:
                 failure = error
             # Is all there? If not, another request follows, unless nothing more can come.
@@ -102,7 +102,7 @@ class JobResultDownload:
             if self._at_end or tries > retry.count:
                 why = "" if self._at_end else f" (the last of {tries} tries: {failure})"
                 problem = f"is truncated: {self._rows} of {self._job.records} rows arrived{why}"
-                if self._inflater.eof and self._rows <= _MOST_ROWS_WITHOUT_DOWNLOAD:
+                if self._inflater.eof and self._rows <= _MOST_ROWS_WITHOUT_PERMISSION:
                     raise JobError(f"{self._job.label} {problem}: {_DOWNLOAD_ADVICE}")
                 raise self._build_result_error(problem)
             wait = next(waits) if tries else retry.initial_wait
@@ -155,7 +155,7 @@ class JobResultDownload:
         is_whole = self._inflater.eof or (self._job.records == 0 and self._offset == 0)
         self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
 
-    def _decode_blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
+    def _decode_column_blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
         """Yield the blocks of rows that are decoded from `data`, the next bytes of the compressed result.
 
         Raises TreasureDataError if the data is damaged, if a row has a wrong length, or if there are too many rows.

@@ -21,7 +21,7 @@ TABLE_TIME_LIMIT = 30.0
 TABLE_CREATION_TIME_LIMIT = 180.0
 """Seconds by which making the table, or adding columns that a new version needs, may delay the first run."""
 # Before a statement is tried again, in seconds.
-_RETRY_WAITS = (0.5, 2.0)
+_TABLE_RETRY_WAITS = (0.5, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,16 +64,16 @@ def list_tables(td: TreasureData, database: str) -> dict[str, ListedTable]:
     return {table.name: table for table in found}
 
 
-def build_create_or_alter(
-    table: str, columns: Mapping[str, str], existing_columns: Collection[str] | None, *, content: str
+def build_create_or_alter_sql(
+    table: str, columns: Mapping[str, str], existing_columns: Collection[str] | None, *, description: str
 ) -> str:
     """Return the SQL that creates a table with these `columns`, or adds those that it lacks; "" if it lacks none.
 
     `columns`: Trino's type of each. `existing_columns`: the names of the table's columns, or None if there is no table.
-    `content`: what is in the table, for a comment.
+    `description`: what is in the table, for a comment.
     """
     name = quote_name(table)
-    comment = f"-- td_pinterest_op: the columns of the {content}\n"
+    comment = f"-- td_pinterest_op: the columns of the {description}\n"
     if existing_columns is None:
         declared = ",\n".join(f"  {quote_name(column)} {type_}" for column, type_ in columns.items())
         return f"{comment}CREATE TABLE IF NOT EXISTS {name} (\n{declared}\n)"
@@ -98,7 +98,7 @@ class OperatorTable:
     table: str
     columns: Mapping[str, str]
     identifying_columns: Collection[str]  # the columns by which a table of any version of the operator is known
-    content: str  # what is in the table, such as "history"
+    description: str  # what is in the table, such as "history"
     _is_ready: bool = False
     _is_disabled: bool = False
 
@@ -117,16 +117,18 @@ class OperatorTable:
             td = self.connect()
             preparing = td.with_time_limit(TABLE_CREATION_TIME_LIMIT)
             errors = (JobError, TreasureDataError)  # a job fails while another run makes the table
-            retry(lambda: self._create_or_extend(preparing), _RETRY_WAITS, on=errors, sleep=preparing.sleep)
+            retry(lambda: self._create_or_extend(preparing), _TABLE_RETRY_WAITS, on=errors, sleep=preparing.sleep)
             limited = td.with_time_limit(TABLE_TIME_LIMIT)
-            return retry(lambda: execute(limited, source), _RETRY_WAITS, on=TreasureDataError, sleep=limited.sleep)
+            return retry(
+                lambda: execute(limited, source), _TABLE_RETRY_WAITS, on=TreasureDataError, sleep=limited.sleep
+            )
         except Exception as error:
             self._is_disabled = True
             if isinstance(error, StoppedError):
                 raise
             log.warning(
                 "the %s %s failed: %s. The run continues, and may have no row there",
-                self.content,
+                self.description,
                 f"{self.database}.{self.table}".lstrip("."),  # without a query there may be no database
                 str(ExportError.from_exception(error)).removesuffix(RUN_AGAIN_ADVICE),
             )
@@ -141,6 +143,6 @@ class OperatorTable:
             raise JobError(
                 f"it is not the operator's table, which has a column {' and a column '.join(missing)}: name another one"
             )
-        if statement := build_create_or_alter(self.table, self.columns, existing, content=self.content):
-            run_statement_job(td, JobOrQuery(query=statement, database=self.database, purpose=self.content))
+        if statement := build_create_or_alter_sql(self.table, self.columns, existing, description=self.description):
+            run_statement_job(td, JobOrQuery(query=statement, database=self.database, purpose=self.description))
         self._is_ready = True

@@ -9,7 +9,7 @@
 # 2. Quote every name and text (treasure_data/quoting.py). A comment `-- td_pinterest_op: ` says what a statement of a
 #    run is for (a mirror's `MirrorJobs` adds it), and `JobOrQuery.purpose` names it in errors. A statement with the
 #    user's query takes it by `require_one_statement`, and keeps its first comments (`prepend_comments`,
-#    `find_first_comments`). `with_query_always_issued` makes a statement that no retry takes the job of.
+#    `find_first_comments`). `with_new_job_for_each_try` makes a statement that no retry takes the job of.
 # 3. If it judges values or people, add cases to tests/warehouses.py. Run it on a real engine by scripts/trino
 #    (tests/trino/answers.py). A function that DuckDB lacks goes into tests/emulators/td/sql.py.
 #    tests/e2e/test_issued_queries.py looks at the comments and options of what a run issues.

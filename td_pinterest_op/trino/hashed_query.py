@@ -105,7 +105,7 @@ def require_query(sql: str, *, name: str, engine: str) -> None:
         )
 
 
-def fetch_query_columns(
+def describe_query(
     td: TreasureData, source: JobOrQuery, find_columns: Callable[[Job], Sequence[IdentifierColumn]]
 ) -> UserQuery:
     """Ask the warehouse for the columns of the query in `source`, and return the query with them. No rows are read.
@@ -113,7 +113,7 @@ def fetch_query_columns(
     `find_columns`: returns the identifier columns of a job's result. Raises as `run_or_await_job` and `find_columns`
     do.
     """
-    job = run_or_await_job(td, source.with_query_always_issued(build_columns_statement(source.query)))
+    job = run_or_await_job(td, source.with_new_job_for_each_try(build_columns_statement(source.query)))
     return UserQuery(text=source.query, names=job.names, columns=find_columns(job))
 
 
@@ -144,7 +144,7 @@ def build_columns_statement(query: str) -> str:
 def build_hashing_statement(query: UserQuery, *, control: ControlGroup | None) -> str:
     """Return the statement with which the warehouse hashes a query's identifiers (setting `hash_in: warehouse`).
 
-    It selects each row of the query. An identifier becomes its digest (after PREHASHED_MARK if it was a digest
+    It selects each row of the query. An identifier becomes its digest (after PREHASHED_DIGEST_PREFIX if it was a digest
     already), the reason for its rejection, or NULL. The control-group key becomes the number that decides who is
     in the group.
     """

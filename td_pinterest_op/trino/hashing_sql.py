@@ -18,7 +18,7 @@ from td_pinterest_op.identifiers.identifier_types import (
     IdentifierType,
 )
 from td_pinterest_op.identifiers.reasons import Reason
-from td_pinterest_op.records.digests import PREHASHED_MARK
+from td_pinterest_op.records.digests import PREHASHED_DIGEST_PREFIX
 from td_pinterest_op.treasure_data.quoting import quote_literal
 
 
@@ -44,8 +44,9 @@ def build_control_number_sql(key: str, salt: str) -> str:
 def build_hashing_sql(type_: IdentifierType, *, text_sql: str, lowered_sql: str) -> str:
     """Return an SQL expression that gives a value's digest in hex, or the reason why the value is rejected.
 
-    The digest of a value that was hashed already begins with PREHASHED_MARK. `text_sql`: SQL for the trimmed value.
-    `lowered_sql`: SQL for the trimmed value in lower case. They replace `$text` and `$lowered` in the SQL of the type.
+    The digest of a value that was hashed already begins with PREHASHED_DIGEST_PREFIX. `text_sql`: SQL for the trimmed
+    value. `lowered_sql`: SQL for the trimmed value in lower case. They replace `$text` and `$lowered` in the SQL of the
+    type.
     """
     hashes_of_nothing = _format_literals(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
     separators = "".join(f"\\x{{{ord(character):x}}}" for character in sorted(SEPARATOR_CHARACTERS))
@@ -60,7 +61,7 @@ def build_hashing_sql(type_: IdentifierType, *, text_sql: str, lowered_sql: str)
     WHEN regexp_like({text_sql}, '\\A[0-9A-Fa-f]{{64}}\\z') THEN CASE
       WHEN substr({lowered_sql}, 1, 32) IN (
 {hashes_of_nothing}) THEN '{Reason.HASH_OF_NOTHING.value}'
-      ELSE '{PREHASHED_MARK}' || {lowered_sql} END
+      ELSE '{PREHASHED_DIGEST_PREFIX}' || {lowered_sql} END
     WHEN regexp_like({text_sql}, '\\A([0-9A-Fa-f]{{32}}|[0-9A-Fa-f]{{40}})\\z') THEN '{Reason.UNSUPPORTED_HASH.value}'\
 {of_type.substitute(text=text_sql, lowered=lowered_sql, separators=f"[{separators}]")}"""
 

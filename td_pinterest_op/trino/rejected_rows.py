@@ -21,8 +21,8 @@ from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, build
 # The columns of the table that precede the keys. Every table has a `time`, too.
 _RUN_COLUMNS = ("session_time", "session_uuid", "attempt_id", "task", "ad_account_id", "audience_id")
 # The columns that follow the keys: the name of a value's column, and the reason why the value is rejected.
-_REJECTION_COLUMNS = ("identifier", "reason")
-RESERVED_COLUMNS = {"time", *_RUN_COLUMNS, *_REJECTION_COLUMNS}
+_REJECTED_VALUE_COLUMNS = ("identifier", "reason")
+RESERVED_COLUMNS = {"time", *_RUN_COLUMNS, *_REJECTED_VALUE_COLUMNS}
 
 
 def write_rejected_rows(
@@ -37,14 +37,14 @@ def write_rejected_rows(
     if not (settings.rejected and source and query and is_any) or settings.dry_run:
         return
     keys = settings.rejected_keys
-    names = _name_key_columns(keys)
+    names = _choose_key_column_names(keys)
     table = OperatorTable(
         connect=lambda: services.treasure_data,
         database=settings.rejected.database or source.database,
         table=settings.rejected.table,
-        columns={"time": "bigint", **dict.fromkeys([*_RUN_COLUMNS, *names, *_REJECTION_COLUMNS], "varchar")},
+        columns={"time": "bigint", **dict.fromkeys([*_RUN_COLUMNS, *names, *_REJECTED_VALUE_COLUMNS], "varchar")},
         identifying_columns=RESERVED_COLUMNS - {"time"},
-        content="table of rejected rows",
+        description="table of rejected rows",
     )
 
     def build_source() -> JobOrQuery:
@@ -63,11 +63,11 @@ def write_rejected_rows(
             select += f" AND reason <> '{Reason.UNSURE.value}'"  # the operator can hash such addresses
         statement = f"""\
 INSERT INTO {quote_name(table.database)}.{quote_name(table.table)} ({", ".join(map(quote_name, table.columns))})
-SELECT {", ".join([str(run["time"]), *texts, *_REJECTION_COLUMNS])} FROM (
+SELECT {", ".join([str(run["time"]), *texts, *_REJECTED_VALUE_COLUMNS])} FROM (
 {select}
 )"""
         statement = prepend_comments(statement, "td_pinterest_op: the rejected rows of this run", query=query.text)
-        return replace(source.with_query_always_issued(statement), purpose=table.content)
+        return replace(source.with_new_job_for_each_try(statement), purpose=table.description)
 
     table.try_execute(run_statement_job, build_source)
 
@@ -77,7 +77,7 @@ def build_rejected_select(query: UserQuery, *, keys: Sequence[str], control_key:
 
     A row is listed once, without a column, if it has no identifier, or no value in the column `control_key`.
     """
-    names = _name_key_columns(keys)
+    names = _choose_key_column_names(keys)
     named = [
         f"c{get_column_position(key, query.names)} AS {quote_name(name)}" for key, name in zip(keys, names, strict=True)
     ]
@@ -113,7 +113,7 @@ FROM (
 WHERE length(reason) < 64"""
 
 
-def _name_key_columns(keys: Sequence[str]) -> list[str]:
+def _choose_key_column_names(keys: Sequence[str]) -> list[str]:
     """Return a name for each of the `keys`, columns of a query: its own, after `key_` if the table has that name."""
     names: list[str] = []
     for name in keys:

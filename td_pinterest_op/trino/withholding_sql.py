@@ -1,11 +1,11 @@
 """SQL for Trino that selects whom a mirror sends and whom it withholds, by the rule in the package's docstring.
 
 An answer is what the warehouse makes of a value: the value's digest, or the reason why it is rejected (see
-`hashing_sql`). The statement of `build_sendable_digests_select` has these steps, from the inside out:
+`hashing_sql`). The statement of `build_withholding_select` has these steps, from the inside out:
 
 1. Each row of the query becomes an array of answers. A hash of this array identifies the row's person, so that rows
    with the same values are one person with the same outcome.
-2. There is a row for each answer of each person, with counts (`_build_person_digests_select`). If each row of the query
+2. There is a row for each answer of each person, with counts (`_build_person_answers_select`). If each row of the query
    has a single answer, and no key for the control group, the answer itself identifies the person.
 3. These rows are joined with the lists. A person is suppressed, or consents, if any of the person's answers is on the
    list.
@@ -17,9 +17,9 @@ from collections.abc import Mapping
 
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import get_column_position, has_single_identifier_rows
-from td_pinterest_op.records.digests import PREHASHED_MARK
+from td_pinterest_op.records.digests import PREHASHED_DIGEST_PREFIX
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.stats import CONSENT_LIST, IN_CONTROL_GROUP, SUPPRESS_LIST, SUPPRESSED, WITHOUT_CONSENT
+from td_pinterest_op.stats import CONSENT_LIST_NAME, IN_CONTROL_GROUP, SUPPRESS_LIST_NAME, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.treasure_data.quoting import quote_literal
 from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS, UserQuery, build_column_text_sql, build_hashing_select
 from td_pinterest_op.trino.hashing_sql import build_control_number_sql
@@ -29,23 +29,21 @@ BLANK_ROW_SQL = "\nUNION ALL SELECT ''"
 
 The caller adds its other columns, after a comma.
 """
-# An answer is a digest (`ab…`), a digest that was a hash already (`=ab…`, see PREHASHED_MARK), or a reason (`unsure`).
-# The mark `-` is in front of the answers in a row without a control-group key (`-ab…`, `-=ab…`, `-unsure`): the row is
-# not sent, but its person may be suppressed, and then nobody is sent with this digest.
+# An answer is a digest (`ab…`), a digest that was a hash already (`=ab…`, see PREHASHED_DIGEST_PREFIX), or a reason
+# (`unsure`). The mark `-` is in front of the answers in a row without a control-group key (`-ab…`, `-=ab…`, `-unsure`):
+# the row is not sent, but its person may be suppressed, and then nobody is sent with this digest.
 _UNSENT_MARK = "-"
-_UNSURE_REASONS = f"('{Reason.UNSURE.value}', '{_UNSENT_MARK}{Reason.UNSURE.value}')"
-_IS_DIGEST = "length(answer) = 64"
-_IS_PREHASHED_SQL = f"CASE WHEN substr(answer, 1, 1) = '{PREHASHED_MARK}' THEN 1 ELSE 0 END"
-_IS_UNSENT = f"CASE WHEN substr(answer, 1, 1) = '{_UNSENT_MARK}' THEN 1 ELSE 0 END"
-_BARE_DIGEST = "CASE WHEN length(answer) >= 64 THEN substr(answer, -64) ELSE answer END"
+_UNSURE_REASONS_SQL = f"('{Reason.UNSURE.value}', '{_UNSENT_MARK}{Reason.UNSURE.value}')"
+_IS_DIGEST_SQL = "length(answer) = 64"
+_IS_PREHASHED_SQL = f"CASE WHEN substr(answer, 1, 1) = '{PREHASHED_DIGEST_PREFIX}' THEN 1 ELSE 0 END"
+_IS_UNSENT_SQL = f"CASE WHEN substr(answer, 1, 1) = '{_UNSENT_MARK}' THEN 1 ELSE 0 END"
+_BARE_DIGEST_SQL = "CASE WHEN length(answer) >= 64 THEN substr(answer, -64) ELSE answer END"
 _COUNT_COLUMNS = ("given", "hashed", "row_count", "invalid_rows")
 _UNNEST_DIGESTS = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place)"
 _SUMS_SQL = ", ".join(f"sum({name}) AS {name}" for name in _COUNT_COLUMNS)
 
 
-def build_sendable_digests_select(
-    query: UserQuery, *, list_tables: Mapping[str, str], control: ControlGroup | None
-) -> str:
+def build_withholding_select(query: UserQuery, *, list_tables: Mapping[str, str], control: ControlGroup | None) -> str:
     """Return a SELECT with a row for each digest to send, and a row with counts for each reason not to send values.
 
     The column `answer` is the digest or the reason. The other columns count: `people` (digests), `given` (values),
@@ -57,23 +55,22 @@ def build_sendable_digests_select(
         control is not None and control.by is not None
     )
     if has_person_column:
-        persons = _build_person_digests_select(query, control)
+        persons = _build_person_answers_select(query, control)
     else:
         persons = f"""
-  SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST)} AS in_control, {_SUMS_SQL}
-  FROM ({build_unwithheld_digests_select(query)})
+  SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST_SQL)} AS in_control, {_SUMS_SQL}
+  FROM ({build_all_digests_select(query)})
   GROUP BY answer"""
     # A list's reasons are not identifiers: people with a value that is rejected for the same reason are not on it.
     joins = "".join(
         f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer AND length({name}.answer) = 64"
         for name, table in list_tables.items()
     )
+    is_suppressed = f"{SUPPRESS_LIST_NAME}.answer IS NOT NULL"
     # A person with an address that cannot be compared is suppressed: the list may have it as a hash.
-    suppressed = (
-        f"CASE WHEN {SUPPRESS_LIST}.answer IS NOT NULL OR persons.answer IN {_UNSURE_REASONS} THEN 1 ELSE 0 END"
-    )
+    suppressed = f"CASE WHEN {is_suppressed} OR persons.answer IN {_UNSURE_REASONS_SQL} THEN 1 ELSE 0 END"
     # A row that is not sent gives no consent.
-    consented = f"CASE WHEN {CONSENT_LIST}.answer IS NOT NULL AND persons.given > 0 THEN 1 ELSE 0 END"
+    consented = f"CASE WHEN {CONSENT_LIST_NAME}.answer IS NOT NULL AND persons.given > 0 THEN 1 ELSE 0 END"
     if has_person_column:
         # What is true of one answer of a person is true of all answers of this person.
         suppressed = f"max({suppressed}) OVER (PARTITION BY person)"
@@ -81,17 +78,17 @@ def build_sendable_digests_select(
     return f"""\
 SELECT answer, sum(people) AS people, {_SUMS_SQL}
 FROM (
-SELECT CASE WHEN NOT {_IS_DIGEST} THEN answer
+SELECT CASE WHEN NOT {_IS_DIGEST_SQL} THEN answer
     WHEN suppressed > 0 THEN '{SUPPRESSED}'
     WHEN consented = 0 THEN '{WITHOUT_CONSENT}'
     WHEN in_control > 0 THEN '{IN_CONTROL_GROUP}'
-    ELSE answer END AS answer, CASE WHEN {_IS_DIGEST} THEN 1 ELSE 0 END AS people, {", ".join(_COUNT_COLUMNS)}
+    ELSE answer END AS answer, CASE WHEN {_IS_DIGEST_SQL} THEN 1 ELSE 0 END AS people, {", ".join(_COUNT_COLUMNS)}
 FROM (
 SELECT answer, {_SUMS_SQL}, max(in_control) AS in_control, max(suppressed) AS suppressed, max(consented) AS consented
 FROM (
   SELECT persons.answer, {", ".join(f"persons.{name}" for name in _COUNT_COLUMNS)}, in_control,
-    {suppressed if SUPPRESS_LIST in list_tables else "0"} AS suppressed,
-    {consented if CONSENT_LIST in list_tables else "1"} AS consented
+    {suppressed if SUPPRESS_LIST_NAME in list_tables else "0"} AS suppressed,
+    {consented if CONSENT_LIST_NAME in list_tables else "1"} AS consented
   FROM ({persons}) AS persons{joins}
 )
 GROUP BY answer
@@ -101,14 +98,14 @@ HAVING sum(given) > 0
 GROUP BY answer"""
 
 
-def build_unwithheld_digests_select(query: UserQuery) -> str:
+def build_all_digests_select(query: UserQuery) -> str:
     """Return a SELECT with a row for each value of a query's single identifier column. Nobody is withheld.
 
-    The columns (answer, people, given, hashed, row_count, invalid_rows) are those of `build_sendable_digests_select`,
+    The columns (answer, people, given, hashed, row_count, invalid_rows) are those of `build_withholding_select`,
     but `people` is 0 for a digest: the comparison counts 1 per digest.
     """
     return f"""\
-SELECT {_BARE_DIGEST} AS answer, 0 AS people, 1 AS given, {_IS_PREHASHED_SQL} AS hashed, 1 AS row_count,
+SELECT {_BARE_DIGEST_SQL} AS answer, 0 AS people, 1 AS given, {_IS_PREHASHED_SQL} AS hashed, 1 AS row_count,
   CASE WHEN length(answer) < 64 THEN 1 ELSE 0 END AS invalid_rows
 FROM ({_build_single_digests_select(query)})"""
 
@@ -126,7 +123,7 @@ def build_list_digests_select(query: UserQuery) -> str:
     )
     return f"""\
 SELECT answer, count(*) AS given, sum(hashed) AS hashed
-FROM (SELECT {_BARE_DIGEST} AS answer, {_IS_PREHASHED_SQL} AS hashed FROM ({of_rows}))
+FROM (SELECT {_BARE_DIGEST_SQL} AS answer, {_IS_PREHASHED_SQL} AS hashed FROM ({of_rows}))
 GROUP BY answer"""
 
 
@@ -139,9 +136,9 @@ def build_list_counts_select(list_tables: Mapping[str, str]) -> str:
     """
     return "\nUNION ALL ".join(
         f"""\
-SELECT {quote_literal(name)} AS list, count(CASE WHEN {_IS_DIGEST} THEN 1 END) AS identifiers,
-  coalesce(sum(CASE WHEN {_IS_DIGEST} THEN given END), 0) AS valid, coalesce(sum(hashed), 0) AS hashed,
-  {build_reasons_text_sql("answer", "given", where=f"NOT {_IS_DIGEST} AND given > 0")} AS reasons
+SELECT {quote_literal(name)} AS list, count(CASE WHEN {_IS_DIGEST_SQL} THEN 1 END) AS identifiers,
+  coalesce(sum(CASE WHEN {_IS_DIGEST_SQL} THEN given END), 0) AS valid, coalesce(sum(hashed), 0) AS hashed,
+  {build_reasons_text_sql("answer", "given", where=f"NOT {_IS_DIGEST_SQL} AND given > 0")} AS reasons
 FROM {table}"""
         for name, table in list_tables.items()
     )
@@ -196,11 +193,11 @@ def _build_in_control_sql(control: ControlGroup | None, key_sql: str, *, conditi
     return f"CASE WHEN {required}{number} % {CONTROL_MODULUS} < {control.share_in_ten_thousandths} THEN 1 ELSE 0 END"
 
 
-def _build_person_digests_select(query: UserQuery, control: ControlGroup | None) -> str:
+def _build_person_answers_select(query: UserQuery, control: ControlGroup | None) -> str:
     """Return a SELECT with a row for each answer of each person: each digest, or reason for rejection.
 
     Columns: `person` (a hash of all answers in a row of the query), `answer`, `in_control` (1 or 0), and the counts of
-    `build_sendable_digests_select`.
+    `build_withholding_select`.
     """
     key = ""
     answers = "answers"
@@ -214,7 +211,7 @@ def _build_person_digests_select(query: UserQuery, control: ControlGroup | None)
         unsent = f"transform({digests}, each -> '{_UNSENT_MARK}' || each)"
         answers = f"CASE WHEN {key} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {unsent} ELSE answers END"
     return f"""
-  SELECT person, {_BARE_DIGEST} AS answer, max(in_control) AS in_control, sum(1 - {_IS_UNSENT}) AS given,
+  SELECT person, {_BARE_DIGEST_SQL} AS answer, max(in_control) AS in_control, sum(1 - {_IS_UNSENT_SQL}) AS given,
     sum({_IS_PREHASHED_SQL}) AS hashed, sum(CASE place WHEN 1 THEN 1 ELSE 0 END) AS row_count,
     sum(CASE place WHEN 1 THEN is_invalid ELSE 0 END) AS invalid_rows
   FROM (
@@ -224,4 +221,4 @@ def _build_person_digests_select(query: UserQuery, control: ControlGroup | None)
 {_build_row_digests_select(query, extra_columns=key and f"{key}, ")}
     ))
   ) {_UNNEST_DIGESTS}
-  GROUP BY person, {_BARE_DIGEST}"""
+  GROUP BY person, {_BARE_DIGEST_SQL}"""

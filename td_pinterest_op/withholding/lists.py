@@ -12,11 +12,11 @@ from td_pinterest_op.records.limits import check_expected_value_kind, format_rea
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ExportSettings
-from td_pinterest_op.stats import SUPPRESS_LIST, Stats
+from td_pinterest_op.stats import SUPPRESS_LIST_NAME, Stats
 from td_pinterest_op.treasure_data.job import JobOrQuery
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
-from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, fetch_query_columns, open_hashed_rows
+from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, describe_query, open_hashed_rows
 from td_pinterest_op.withholding.people import WithholdingListDigests
 from td_pinterest_op.withholding.readers import IdentifierRecordReader
 
@@ -37,9 +37,7 @@ def fetch_list_columns(
         if source.engine in HASHING_ENGINES:
             with name_list_in_errors(name):
                 log.info("%s: asking for the columns", name)
-                queries[name] = fetch_query_columns(
-                    td, source, partial(find_withholding_list_columns, settings=settings)
-                )
+                queries[name] = describe_query(td, source, partial(find_withholding_list_columns, settings=settings))
     return queries
 
 
@@ -56,8 +54,8 @@ def open_lists(
 
     To be called once the people's job has ended: nobody who opts out while it runs is sent. `sources`: the lists'
     queries, by list name. `queries`: from `fetch_list_columns`; needed if the warehouse hashes. `stats` gets the ids of
-    the lists' jobs. Raises LimitError (see `check_list_stats`), JobError, TreasureDataError and OSError. Each message
-    names the list.
+    the lists' jobs. Raises LimitError (see `require_usable_lists`), JobError, TreasureDataError and OSError. Each
+    message names the list.
     """
     spools: dict[str, Spool] = {}
     columns: dict[str, Sequence[IdentifierColumn]] = {}
@@ -76,7 +74,7 @@ def open_lists(
                 IdentifierRecordReader(columns=columns[name], stats=of_lists[name], spool=spools[name]).read(
                     rows.blocks
                 )
-        check_list_stats(of_lists, settings)
+        require_usable_lists(of_lists, settings)
         yield WithholdingListDigests(spools=spools, columns=columns)
 
 
@@ -85,7 +83,7 @@ def name_list_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
     return extend_errors(f" [the query of `{name}`]")
 
 
-def check_list_stats(list_stats: Mapping[str, Stats], settings: ExportSettings) -> None:
+def require_usable_lists(list_stats: Mapping[str, Stats], settings: ExportSettings) -> None:
     """Raise LimitError if an opt-out or consent list has no identifiers, or values that make the list unusable.
 
     A list is unusable if its values are plain and the setting `expect_values` is `hashed`, or the reverse. An opt-out
@@ -98,14 +96,14 @@ def check_list_stats(list_stats: Mapping[str, Stats], settings: ExportSettings) 
         with name_list_in_errors(name):
             check_expected_value_kind(settings, stats)
         log.info("%s: %s", name, format_count(stats.unique, "identifier"))
-        if name == SUPPRESS_LIST and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):
+        if name == SUPPRESS_LIST_NAME and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):
             raise LimitError(
                 f"`{name}` contains {format_count(unsure, 'address', 'addresses')} that the warehouse cannot hash, so "
                 "these people would not be found. Nothing was sent. Replace each such address with the SHA-256 of its "
                 f"lowercase form{'' if settings.action.needs_query else ', or set hash_in: operator'}"
             )
         reasons = format_reason_counts(stats.invalid_by_reason)
-        may_be_empty = name == SUPPRESS_LIST and not stats.read
+        may_be_empty = name == SUPPRESS_LIST_NAME and not stats.read
         if not stats.unique and not (may_be_empty and settings.allow_empty_suppress):
             problem = f"contains no identifier ({reasons})" if stats.read else "has no rows"
             allow = ", or set allow_empty_suppress: true if it is correct that nobody has opted out"

@@ -4,8 +4,9 @@ The package's docstring has the rule. A person is a row of the query, and is kno
 
 1. `add_block` stores, for each identifier of a person, its digest with the person's number, in a temporary file.
 2. `compare_with_lists` notes for each person whether any identifier is on the opt-out or on the consent list.
-3. `decide_outcomes` says what happens to each person, and `find_identifiers_to_strip` which identifiers of a person who
-   is sent are not, because somebody who is withheld holds them too. This is for rows that are sent as records.
+3. `decide_outcomes` says what happens to each person, and `find_shared_withheld_identifiers` which identifiers of a
+   person who is sent are not, because somebody who is withheld holds them too. This is for rows that are sent as
+   records.
 
 If single identifiers are sent, `find_sendable` replaces 2 and 3: an identifier is sent if none of the people who hold
 it is suppressed or in the control group, and one of them consents.
@@ -27,11 +28,11 @@ from td_pinterest_op.records.columns import IdentifierColumn
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers
 from td_pinterest_op.records.spool import BUCKET_COUNT, DigestBuckets, Spool, split_by_width
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.stats import CONSENT_LIST, IN_CONTROL_GROUP, SUPPRESS_LIST, SUPPRESSED, WITHOUT_CONSENT
+from td_pinterest_op.stats import CONSENT_LIST_NAME, IN_CONTROL_GROUP, SUPPRESS_LIST_NAME, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS
 
 # An identifier's digest, and the number of a person who holds it: from 0, in the order in which people are added.
-_HOLDER_FORMAT = Struct(f"={DIGEST_BYTES}sI")
+_DIGEST_OWNER_FORMAT = Struct(f"={DIGEST_BYTES}sI")
 
 PersonNumber = int
 SENT_OUTCOME = "sent"
@@ -40,7 +41,7 @@ SendableAndWithheldCounts = tuple[Collection[bytes], Mapping[str, int]]
 """Different digests that may be sent, and the number of digests that are withheld, by reason."""
 
 
-class _Facts:
+class _PersonFlags:
     """What is known of a person, as bits of a byte, since there may be ten million people."""
 
     MAY_BE_SENT = 1
@@ -49,30 +50,30 @@ class _Facts:
     IN_CONTROL = 8
 
 
-def _decide_outcome(fact_bits: int) -> str:
-    """Return SENT_OUTCOME or a reason of WITHHELD. `fact_bits`: _Facts of a person or of all holders of a digest."""
-    if fact_bits & _Facts.SUPPRESSED:
+def _decide_outcome(flags: int) -> str:
+    """Return SENT_OUTCOME or a reason of WITHHELD. `flags`: of a person or of all owners of a digest."""
+    if flags & _PersonFlags.SUPPRESSED:
         return SUPPRESSED
-    if not fact_bits & _Facts.CONSENTS:
+    if not flags & _PersonFlags.CONSENTS:
         return WITHOUT_CONSENT
-    return IN_CONTROL_GROUP if fact_bits & _Facts.IN_CONTROL else SENT_OUTCOME
+    return IN_CONTROL_GROUP if flags & _PersonFlags.IN_CONTROL else SENT_OUTCOME
 
 
 @dataclass(frozen=True, kw_only=True)
 class WithholdingListDigests:
     """The digests of a task's opt-out and consent lists, and the identifier columns of each.
 
-    Both are by the list's name (SUPPRESS_LIST, CONSENT_LIST). A list that the task does not have is missing.
+    Both are by the list's name (SUPPRESS_LIST_NAME, CONSENT_LIST_NAME). A list that the task does not have is missing.
     """
 
     spools: Mapping[str, Spool] = field(default_factory=dict)  # the digests, sorted and unique
     columns: Mapping[str, Sequence[IdentifierColumn]] = field(default_factory=dict)
 
-    def read_suppressed_and_consented(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes]]]:
+    def iterate_digest_set_pairs(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes]]]:
         """Yield 256 pairs of sets, by the digests' first byte: opt-outs, and consents. A missing list is empty."""
         sets = {name: map(frozenset, spool.read_sorted_buckets()) for name, spool in self.spools.items()}
         nobody = [frozenset[bytes]()] * BUCKET_COUNT
-        return zip(sets.get(SUPPRESS_LIST, nobody), sets.get(CONSENT_LIST, nobody), strict=True)
+        return zip(sets.get(SUPPRESS_LIST_NAME, nobody), sets.get(CONSENT_LIST_NAME, nobody), strict=True)
 
 
 def assign_control(control: ControlGroup, keys: Iterable[object]) -> list[bool]:
@@ -110,7 +111,7 @@ class SingleIdentifierPeople:
         # An unsent person need not be known: if the only identifier is on the opt-out list, nobody is sent with it.
         if may_be_sent:
             (column,) = by_column
-            self._everybody.add(column.comparable_digests)
+            self._everybody.add(column.digests_for_matching)
             # `identifiers` has one for each row, b"" if invalid.
             self._controlled.add([key for key in compress(column.identifiers, in_control) if key])
 
@@ -122,14 +123,15 @@ class SingleIdentifierPeople:
         collected = (self._everybody, self._controlled)
         for buckets in collected:
             buckets.finish()
-        for bucket, (suppressed, consented) in enumerate(self._lists.read_suppressed_and_consented()):
+        for bucket, (suppressed, consented) in enumerate(self._lists.iterate_digest_set_pairs()):
             everybody, controlled = (
-                set(chain.from_iterable(map(split_by_width, buckets.read_segments(bucket)))) for buckets in collected
+                set(chain.from_iterable(map(split_by_width, buckets.read_joined_digests(bucket))))
+                for buckets in collected
             )
             # Each set is taken from what is left, since the first reason counts.
             opted_out = everybody & suppressed
             left = everybody - opted_out
-            without_consent = left - consented if CONSENT_LIST in self._lists.spools else set()
+            without_consent = left - consented if CONSENT_LIST_NAME in self._lists.spools else set()
             left -= without_consent
             in_control = left & controlled
             withheld = {
@@ -145,18 +147,18 @@ class MultiIdentifierPeople:
 
     def __init__(self, lists: WithholdingListDigests) -> None:
         self._lists = lists
-        self._holders = DigestBuckets(_HOLDER_FORMAT.size)
-        self._facts = bytearray()  # by the number of a person
+        self._digest_owners = DigestBuckets(_DIGEST_OWNER_FORMAT.size)
+        self._flags_by_person = bytearray()  # by the number of a person
 
     @property
     def person_count(self) -> int:
         """The number of people added, and so the number of the next person."""
-        return len(self._facts)
+        return len(self._flags_by_person)
 
     def close(self) -> None:
         """Free memory and delete temporary files. May be called again."""
-        self._holders.close()
-        self._facts = bytearray()
+        self._digest_owners.close()
+        self._flags_by_person = bytearray()
 
     def add_block(
         self, by_column: Sequence[ColumnIdentifiers], in_control: Sequence[bool], *, may_be_sent: bool = True
@@ -167,43 +169,47 @@ class MultiIdentifierPeople:
         if its person is in the control group. `may_be_sent`: False for rows without a control-group key, whose people
         are only compared with the opt-out list.
         """
-        first = len(self._facts)
-        facts = 0
+        first = len(self._flags_by_person)
+        flags = 0
         if may_be_sent:
             # Without a consent list, everybody consents.
-            facts = _Facts.MAY_BE_SENT if CONSENT_LIST in self._lists.spools else _Facts.MAY_BE_SENT | _Facts.CONSENTS
-        self._facts += bytes(facts | _Facts.IN_CONTROL if chosen else facts for chosen in in_control)
+            flags = (
+                _PersonFlags.MAY_BE_SENT
+                if CONSENT_LIST_NAME in self._lists.spools
+                else _PersonFlags.MAY_BE_SENT | _PersonFlags.CONSENTS
+            )
+        self._flags_by_person += bytes(flags | _PersonFlags.IN_CONTROL if chosen else flags for chosen in in_control)
         for column in by_column:
             rows = range(len(in_control)) if column.rows is None else column.rows
-            # The person of each valid identifier, in the order of `comparable_digests`.
-            holders = [first + row for row, key in zip(rows, column.identifiers, strict=True) if key]
-            self._holders.add(list(map(_HOLDER_FORMAT.pack, column.comparable_digests, holders)))
-            if SUPPRESS_LIST in self._lists.spools:
+            # The person of each valid identifier, in the order of `digests_for_matching`.
+            owners = [first + row for row, key in zip(rows, column.identifiers, strict=True) if key]
+            self._digest_owners.add(list(map(_DIGEST_OWNER_FORMAT.pack, column.digests_for_matching, owners)))
+            if SUPPRESS_LIST_NAME in self._lists.spools:
                 for row, reason in column.rejected:
                     # A person whose address cannot be compared may be on the list.
                     if reason is Reason.UNSURE:
-                        self._facts[first + row] |= _Facts.SUPPRESSED
+                        self._flags_by_person[first + row] |= _PersonFlags.SUPPRESSED
 
     def compare_with_lists(self) -> None:
         """Note for each person whether they are on the opt-out and consent lists. Raises OSError.
 
         Nobody can be added afterwards.
         """
-        self._holders.finish()
-        for bucket, (suppressed, consented) in enumerate(self._lists.read_suppressed_and_consented()):
-            for digest, person in self._read_holders(bucket):
+        self._digest_owners.finish()
+        for bucket, (suppressed, consented) in enumerate(self._lists.iterate_digest_set_pairs()):
+            for digest, person in self._read_digest_owners(bucket):
                 if digest in suppressed:
-                    self._facts[person] |= _Facts.SUPPRESSED
+                    self._flags_by_person[person] |= _PersonFlags.SUPPRESSED
                 # A row that is not sent gives no consent.
-                if digest in consented and self._facts[person] & _Facts.MAY_BE_SENT:
-                    self._facts[person] |= _Facts.CONSENTS
+                if digest in consented and self._flags_by_person[person] & _PersonFlags.MAY_BE_SENT:
+                    self._flags_by_person[person] |= _PersonFlags.CONSENTS
 
     def decide_outcomes(self, first_person: int, end_person: int) -> list[str]:
         """Return SENT_OUTCOME or a reason of WITHHELD for each person from `first_person` up to `end_person`, excluded.
 
         `compare_with_lists` must come first.
         """
-        return list(map(_decide_outcome, self._facts[first_person:end_person]))
+        return list(map(_decide_outcome, self._flags_by_person[first_person:end_person]))
 
     def find_sendable(self) -> Iterator[SendableAndWithheldCounts]:
         """Yield, for each first byte of digests, those to send and the number withheld by reason. Raises OSError.
@@ -213,18 +219,18 @@ class MultiIdentifierPeople:
         self.compare_with_lists()
         for bucket in range(BUCKET_COUNT):
             # What is known of any holder of an identifier counts for the identifier.
-            facts_by_digest: defaultdict[bytes, int] = defaultdict(int)
-            for digest, person in self._read_holders(bucket):
-                facts_by_digest[digest] |= self._facts[person]
+            flags_by_digest: defaultdict[bytes, int] = defaultdict(int)
+            for digest, person in self._read_digest_owners(bucket):
+                flags_by_digest[digest] |= self._flags_by_person[person]
             by_outcome: defaultdict[str, list[bytes]] = defaultdict(list)
-            for digest, facts in facts_by_digest.items():
+            for digest, flags in flags_by_digest.items():
                 # What only rows without a control-group key hold is no record: neither sent nor withheld.
-                if facts & _Facts.MAY_BE_SENT:
-                    by_outcome[_decide_outcome(facts)].append(digest)
+                if flags & _PersonFlags.MAY_BE_SENT:
+                    by_outcome[_decide_outcome(flags)].append(digest)
             sent = by_outcome.pop(SENT_OUTCOME, [])
             yield sent, {reason: len(digests) for reason, digests in by_outcome.items()}
 
-    def find_identifiers_to_strip(self) -> Iterator[tuple[PersonNumber, str, bytes]]:
+    def find_shared_withheld_identifiers(self) -> Iterator[tuple[PersonNumber, str, bytes]]:
         """Yield (person's number, reason, digest) for each identifier of a sent person that a withheld person shares.
 
         It must be left out of the sent person's row. The reason is SUPPRESSED if any suppressed person shares it, else
@@ -232,16 +238,18 @@ class MultiIdentifierPeople:
         """
         for bucket in range(BUCKET_COUNT):
             reasons: dict[bytes, str] = {}  # of identifiers that are sent for nobody
-            for digest, person in self._read_holders(bucket):
-                facts = self._facts[person]
-                if facts & _Facts.SUPPRESSED:
+            for digest, person in self._read_digest_owners(bucket):
+                flags = self._flags_by_person[person]
+                if flags & _PersonFlags.SUPPRESSED:
                     reasons[digest] = SUPPRESSED
-                elif facts & _Facts.IN_CONTROL:
+                elif flags & _PersonFlags.IN_CONTROL:
                     reasons.setdefault(digest, IN_CONTROL_GROUP)
             # A second reading finds the people who are sent, but hold one of these identifiers too.
-            for digest, person in self._read_holders(bucket) if reasons else ():
-                if digest in reasons and _decide_outcome(self._facts[person]) == SENT_OUTCOME:
+            for digest, person in self._read_digest_owners(bucket) if reasons else ():
+                if digest in reasons and _decide_outcome(self._flags_by_person[person]) == SENT_OUTCOME:
                     yield person, reasons[digest], digest
 
-    def _read_holders(self, bucket: int) -> Iterator[tuple[bytes, PersonNumber]]:
-        return chain.from_iterable(map(_HOLDER_FORMAT.iter_unpack, self._holders.read_segments(bucket)))
+    def _read_digest_owners(self, bucket: int) -> Iterator[tuple[bytes, PersonNumber]]:
+        return chain.from_iterable(
+            map(_DIGEST_OWNER_FORMAT.iter_unpack, self._digest_owners.read_joined_digests(bucket))
+        )

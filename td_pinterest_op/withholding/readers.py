@@ -32,7 +32,7 @@ from td_pinterest_op.records.columns import (
 from td_pinterest_op.records.digests import (
     DIGEST_BYTES,
     ColumnIdentifiers,
-    compute_comparable_digest,
+    compute_digest_for_matching,
     extract_column_identifiers,
 )
 from td_pinterest_op.records.limits import MOST_NAMED_INVALID_ROWS, format_reason_counts
@@ -43,7 +43,7 @@ from td_pinterest_op.records.prepared import (
     RowSpool,
     encode_rows,
 )
-from td_pinterest_op.records.spool import BUCKET_COUNT, Spool, SpoolFile
+from td_pinterest_op.records.spool import BUCKET_COUNT, PrivateTemporaryFile, Spool
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import IN_CONTROL_GROUP, SUPPRESSED, WITHHELD_REASONS, Stats
@@ -61,10 +61,10 @@ log = logging.getLogger(__name__)
 
 MOST_COMBINATIONS_PER_ROW = 1_000
 """A row with more combinations of its values is invalid: nobody has that many, and memory must stay flat."""
-_MARSHAL_VERSION = 2  # marshal's format that does not look for repeated objects
+_ROW_MARSHAL_VERSION = 2  # marshal's format that does not look for repeated objects
 # An identifier that a sent person's row loses: a bucket, the person's number, the digest, and the reason's number. The
 # numbers are big-endian, so that byte order = number order.
-_IDENTIFIER_TO_STRIP_FORMAT = Struct(f">BI{DIGEST_BYTES}sB")
+_STRIPPED_IDENTIFIER_FORMAT = Struct(f">BI{DIGEST_BYTES}sB")
 
 RowBlock = Sequence[Sequence[Any]]  # the values of some rows, column by column
 RejectedRows = list[tuple[int, Reason]]  # rows of a block, counted from 0, each with the reason for its rejection
@@ -194,7 +194,7 @@ class IdentifierRecordReader(QueryResultReader):
         for column in by_column:
             self.stats.valid += column.valid_count
             if self.people is None:
-                self.spool.add(column.comparable_digests)
+                self.spool.add(column.digests_for_matching)
         rejected = [rejection for column in by_column for rejection in column.rejected]
         if len(by_column) == 1:
             return rejected
@@ -245,10 +245,10 @@ class RowRecordReader(QueryResultReader):
             else:
                 rejected.append((position, given[0] if given else Reason.NULL))
         self.stats.valid += row_count - len(rejected)
-        self._store_rows(rows)
+        self._buffer_rows(rows)
         return rejected
 
-    def _store_rows(self, rows: list[RowIdentifiers]) -> None:
+    def _buffer_rows(self, rows: list[RowIdentifiers]) -> None:
         """Store the rows of a block as records. A subclass may store only those that may be sent."""
         for layout, records in encode_rows(self.columns, rows).items():
             self._kept.add(layout, records)
@@ -274,16 +274,16 @@ class _FilteredRowReader(RowRecordReader):
     def __post_init__(self) -> None:
         super().__post_init__()
         # Only digests may be on disk as they are: external ids are encrypted.
-        self._file = SpoolFile(encrypted=not all(column.type.is_hashed for column in self.columns))
+        self._file = PrivateTemporaryFile(encrypted=not all(column.type.is_hashed for column in self.columns))
         self._blocks: list[tuple[int, int, int]] = []  # offset and length in the file, and the first person's number
         self._end = 0
-        self._to_strip = Spool(_IDENTIFIER_TO_STRIP_FORMAT.size)
+        self._to_strip = Spool(_STRIPPED_IDENTIFIER_FORMAT.size)
         self._withheld = RowSpool(suffix_bytes=1)  # each record before the number of the reason
         for file in (self._file, self._to_strip, self._withheld):
             self._files.callback(file.close)
 
-    def _store_rows(self, rows: list[RowIdentifiers]) -> None:
-        data = marshal.dumps(rows, _MARSHAL_VERSION)
+    def _buffer_rows(self, rows: list[RowIdentifiers]) -> None:
+        data = marshal.dumps(rows, _ROW_MARSHAL_VERSION)
         self._file.write(self._end, data)
         # `_store_block` has added the people of these rows just before: theirs are the last numbers.
         self._blocks.append((self._end, len(data), self.people.person_count - len(rows)))
@@ -297,11 +297,11 @@ class _FilteredRowReader(RowRecordReader):
         # What a sent person loses is found digest by digest, and needed row by row: a spool sorts it by the person's
         # number. A spool has a bucket for each first byte, and sorts within buckets: so that byte is the number of one
         # of 256 parts of the people, and the person's number follows.
-        for person, reason, digest in people.find_identifiers_to_strip():
+        for person, reason, digest in people.find_shared_withheld_identifiers():
             part = person * BUCKET_COUNT // people.person_count
-            self._to_strip.add([_IDENTIFIER_TO_STRIP_FORMAT.pack(part, person, digest, WITHHELD_REASONS.index(reason))])
+            self._to_strip.add([_STRIPPED_IDENTIFIER_FORMAT.pack(part, person, digest, WITHHELD_REASONS.index(reason))])
         self._to_strip.finish()
-        entries = map(_IDENTIFIER_TO_STRIP_FORMAT.unpack, chain.from_iterable(self._to_strip.read_sorted_buckets()))
+        entries = map(_STRIPPED_IDENTIFIER_FORMAT.unpack, chain.from_iterable(self._to_strip.read_sorted_buckets()))
         by_person = groupby(entries, key=itemgetter(1))
         upcoming = next(by_person, None)
         # The kept rows once more, block by block. Rows and what they lose are both in the order of their people, so one
@@ -397,6 +397,6 @@ def _strip_identifiers(
     for column, given in zip(columns, row, strict=True):
         is_array = isinstance(given, list)
         values = given if is_array else [given]
-        kept = [value for value in values if compute_comparable_digest(column.type, value) not in reasons_by_digest]
+        kept = [value for value in values if compute_digest_for_matching(column.type, value) not in reasons_by_digest]
         left.append(kept if is_array else next(iter(kept), b""))
     return left

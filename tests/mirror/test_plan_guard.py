@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from td_pinterest_op.mirroring import plan_guard
-from td_pinterest_op.mirroring.ledger import JOINERS, Ledger, LedgerState
+from td_pinterest_op.mirroring.ledger import JOINERS, Ledger, LedgerPlans
 from td_pinterest_op.mirroring.plan_guard import PlanGuard
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
@@ -28,7 +28,7 @@ class Sending:
     awaited: list[tuple[float, Callable[[], None], Future[None]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.state = LedgerState(number=7)
+        self.state = LedgerPlans(number=7)
         self.jobs = SimpleNamespace(audience_id="1")
         timing = Timing(monotonic=lambda: self.now, now=lambda: self.now, sleep=self.sleep)
         self.rate_limiter = RateLimiter(requests_per_minute=1000, timing=timing)
@@ -100,7 +100,7 @@ def test_request_after_a_wait_leaves_only_once_the_ledger_has_answered(
     sending = begin(12)
     sending.send(12)
     limiter = sending.rate_limiter.copy_with_shared_limits() if is_other else sending.rate_limiter
-    limiter.extend_common_delay(4)  # after a 429
+    limiter.delay_all_requests(4)  # after a 429
     sending.send(1)
     assert sending.asked_at == [11, 16]
     assert sending.now == 29

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, join_with_or
-from td_pinterest_op.stats import SUPPRESS_LIST, WITHHOLDING_LIST_NAMES
+from td_pinterest_op.stats import SUPPRESS_LIST_NAME, WITHHOLDING_LIST_NAMES
 from tests.exporting import digest, digests, people
 from tests.mirror.days import DATABASE, LEDGER, World
 
@@ -58,7 +58,7 @@ def test_mirror_says_whether_adopted_people_who_are_withheld_remain(
 ) -> None:
     mirror_world.audience(people(5), name="Of five")
     mirror_world.set_people(people(20))
-    of_list = people(1) if name == SUPPRESS_LIST else people(19, first=1)
+    of_list = people(1) if name == SUPPRESS_LIST_NAME else people(19, first=1)
     set_lists(mirror_world, **{name: of_list})
     for day in (0, 1):
         ran = mirror_world.run(day, begin=begin)

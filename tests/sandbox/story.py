@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from td_pinterest_op.report.entry import Entry, build_entry
+from td_pinterest_op.report.entry import ReportEntry, build_entry
 from td_pinterest_op.run_history.history_table import build_run_row
 from tests.emulators.pinterest import Audience, Pinterest
 from tests.sandbox.screen import labelled
@@ -20,7 +20,7 @@ _LONGEST_QUERY = 3  # lines
 _LONGEST_ERROR = 6
 
 
-def find_exports(log: str) -> list[tuple[Entry, str]]:
+def find_exports(log: str) -> list[tuple[ReportEntry, str]]:
     """Return the runs of the operator in a log, in its order, each with its whole error, "" for none.
 
     An entry's own error has no word of the engine of queries.
@@ -43,7 +43,7 @@ def find_failure(log: str) -> list[str]:
     return (told[1] if told else log).strip().splitlines()[-_LONGEST_ERROR:]
 
 
-def export_lines(export: Entry, error: str, *, query_of: Callable[[str], str]) -> Iterator[str]:
+def export_lines(export: ReportEntry, error: str, *, query_of: Callable[[str], str]) -> Iterator[str]:
     """Yield the lines about an export. `query_of` returns the query of a job."""
     if job_id := export.get_text("job_id"):
         yield from labelled("query", _query_lines(query_of(job_id)))[:_LONGEST_QUERY]
@@ -73,7 +73,7 @@ def _content(audience: Audience, pinterest: Pinterest) -> str:
     return f"holds {len(pinterest.members_of_audience(audience.id)):,} identifiers"
 
 
-def _rows_text(export: Entry) -> str:
+def _rows_text(export: ReportEntry) -> str:
     reasons = ", ".join(f"{name} {count:,}" for name, count in export.invalid_by_reason.items())
     return (
         f"{export.get_number('rows_read'):,} read, {export.get_number('rows_invalid') or 0:,} invalid"

@@ -11,12 +11,12 @@ from td_pinterest_op.identifiers.identifier_types import EMAIL
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.run_history.history_table import (
     COLUMN_TYPES,
-    build_follow_up_row,
     build_insert_statement,
     build_lift_row,
     build_run_row,
+    build_status_check_row,
 )
-from td_pinterest_op.treasure_data.tables import build_create_or_alter
+from td_pinterest_op.treasure_data.tables import build_create_or_alter_sql
 from td_pinterest_op.trino.hashing_sql import build_hashing_sql, build_lower_sql, build_trim_sql
 from tests import warehouses
 from tests.trino.client import run
@@ -112,8 +112,8 @@ def check_history(server: str) -> Iterator[str]:
 
     session = test_history.SESSION
     failed = test_history.FAILED | {"audience_id": "12", "error": test_history.NASTY}
-    seen = session | dict(build_follow_up_row(test_history.AUDIENCE)) | {"ad_account_id": "5"}
-    ask(build_create_or_alter(table, COLUMN_TYPES, None, content="history"))
+    seen = session | dict(build_status_check_row(test_history.AUDIENCE)) | {"ad_account_id": "5"}
+    ask(build_create_or_alter_sql(table, COLUMN_TYPES, None, description="history"))
     for _ in range(2):
         ask(build_insert_statement(table, [session | dict(build_run_row(statistics())), seen]))
     ask(build_insert_statement(table, [failed]))

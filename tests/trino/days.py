@@ -16,9 +16,9 @@ from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorWarehouseSteps
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.stats import (
-    CONSENT_LIST,
+    CONSENT_LIST_NAME,
     IN_CONTROL_GROUP,
-    SUPPRESS_LIST,
+    SUPPRESS_LIST_NAME,
     SUPPRESSED,
     WITHHELD_REASONS,
     WITHOUT_CONSENT,
@@ -43,9 +43,9 @@ _PEOPLE = """SELECT number, 'person' || cast(number AS varchar) || '@shop.exampl
   FROM UNNEST(sequence(0, {thousands} - 1)) AS a (thousands) CROSS JOIN UNNEST(sequence(0, 999)) AS b (ones))"""
 # Every twentieth opted out, and as many whom the people's query does not find; nine of ten consented.
 _LISTS = {
-    SUPPRESS_LIST: "SELECT ' ' || upper(CASE WHEN number % 20 = 1 THEN 'x' ELSE '' END || email) AS email "
+    SUPPRESS_LIST_NAME: "SELECT ' ' || upper(CASE WHEN number % 20 = 1 THEN 'x' ELSE '' END || email) AS email "
     "FROM people WHERE number % 20 < 2",
-    CONSENT_LIST: "SELECT to_hex(sha256(to_utf8(email))) AS email FROM people WHERE number % 10 <> 2",
+    CONSENT_LIST_NAME: "SELECT to_hex(sha256(to_utf8(email))) AS email FROM people WHERE number % 10 <> 2",
 }
 _CONTROL = ControlGroup(percent=Decimal(10), salt="it's spring", by="number")
 
@@ -63,7 +63,7 @@ class TrinoJobs(MirrorJobs):
     costs: dict[str, Cost] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
 
-    def run(self, purpose: str, statement: str, *, embedded: JobOrQuery | None = None) -> str:
+    def run(self, purpose: str, statement: str, *, embedded_query: JobOrQuery | None = None) -> str:
         if statement.startswith("DELETE"):
             self._emulate_delete(purpose, statement)
         else:

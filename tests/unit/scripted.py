@@ -35,7 +35,7 @@ def _to_mocked(given: Response | Failure) -> dict[str, Any]:
     return {"status_code": given.status, "headers": given.headers, "content": given.body}
 
 
-class _TimedWriteAdapter(requests_mock.Adapter):
+class _WriteTimeoutAdapter(requests_mock.Adapter):
     def send(self, *arguments: Any, **options: Any) -> Any:
         response = super().send(*arguments, **options)
         response.raw._original_response = Mock()  # which limits what comes from a socket
@@ -50,7 +50,7 @@ class Script(Transport):
         self._time = time
         self._lock = threading.Lock()
         self._at: list[float] = []
-        adapter = _TimedWriteAdapter()
+        adapter = _WriteTimeoutAdapter()
         adapter.register_uri(requests_mock.ANY, requests_mock.ANY, list(map(_to_mocked, answers)))
         self._adapter = adapter  # type: ignore[assignment]
         self.sent = adapter.request_history
@@ -113,7 +113,7 @@ class Keys(TokenSource):
     def get_token(self) -> AuthBase:
         return self._keys[0]
 
-    def discard_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:
+    def replace_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:
         self.refused_tokens_worked.append(has_worked)
         if token is self._keys[0] and len(self._keys) == 1:
             return False

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import UnexpectedError
-from td_pinterest_op.stats import Stats, SummaryTemplates
+from td_pinterest_op.stats import Stats, SummaryByTense
 
-TEXT = SummaryTemplates(past="Filled {audience} with {records}", infinitive="fill {audience} with {records}")
+TEXT = SummaryByTense(past="Filled {audience} with {records}", infinitive="fill {audience} with {records}")
 
 
 def stats(**counts: Any) -> Stats:
@@ -76,7 +76,7 @@ FIGURES = ("people", "members", "joined", "resent", "left", "unsure")
             'Filled audience "Spring" with 1 record; 1 invalid value left out.',
         ),
         (
-            {"summary_text": SummaryTemplates(past="{audience} was empty", infinitive="")},
+            {"summary_text": SummaryByTense(past="{audience} was empty", infinitive="")},
             'Audience "Spring" was empty.',
         ),
         ({"dry_run": True}, 'Dry run: would fill audience "Spring" with 6 records; nothing was written.'),

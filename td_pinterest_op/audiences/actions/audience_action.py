@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from td_pinterest_op.audiences.consistency import create_once, wait_out_listing_lag, wait_out_read_lag
 from td_pinterest_op.audiences.customer_lists import parse_list_name, shorten_audience_name
-from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_list, require_usable_audience
+from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_list, require_writable_audience
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import AudienceError
@@ -18,13 +18,13 @@ from td_pinterest_op.pinterest.api import CUSTOMER_LIST_TYPE, Audience, build_ag
 from td_pinterest_op.records.columns import find_people_columns
 from td_pinterest_op.records.limits import check_export_limits
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.redaction.secret import quote_for_message
+from td_pinterest_op.redaction.secret import escape_and_quote
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.stats import Stats, SummaryTemplates
+from td_pinterest_op.stats import Stats, SummaryByTense
 from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.result import open_job_rows
-from td_pinterest_op.trino.hashed_query import UserQuery, fetch_query_columns, open_hashed_rows
+from td_pinterest_op.trino.hashed_query import UserQuery, describe_query, open_hashed_rows
 from td_pinterest_op.withholding.lists import fetch_list_columns, open_lists
 from td_pinterest_op.withholding.readers import open_reader
 
@@ -105,7 +105,7 @@ class AudienceAction(abc.ABC):
             else:
                 list_columns = {name: query.columns for name, query in queries.items()}
                 find_columns = partial(find_people_columns, settings=settings, list_columns=list_columns)
-                query = fetch_query_columns(td, source, find_columns)
+                query = describe_query(td, source, find_columns)
                 rows = open_hashed_rows(td, source, query, control=settings.control, on_job_id=on_job_id)
             lists = stack.enter_context(open_lists(td, sources, settings, stats, queries=queries))
             reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
@@ -128,7 +128,7 @@ class AudienceAction(abc.ABC):
         Raises AudienceError if the audience is missing, cannot take records, or does not have the name that the
         settings expect.
         """
-        audience = require_usable_audience(self._api, audience_id or self._audience_id)
+        audience = require_writable_audience(self._api, audience_id or self._audience_id)
         self._copy_to_stats(audience)
         self._check_expected_name(audience)
         return audience
@@ -142,17 +142,17 @@ class AudienceAction(abc.ABC):
         # Settings are trimmed, and names at Pinterest are not.
         if expected is not None and (audience is None or audience.name.strip() != expected.strip()):
             seen = (
-                f"is named {quote_for_message(audience.name)}" if audience else "cannot be read, so its name is unknown"
+                f"is named {escape_and_quote(audience.name)}" if audience else "cannot be read, so its name is unknown"
             )
             raise AudienceError(
                 f"audience {self.stats.audience_id} {seen}, but expected_audience_name is "
-                f"{quote_for_message(expected)}: check the id. Nothing was changed"
+                f"{escape_and_quote(expected)}: check the id. Nothing was changed"
             )
 
     def _set_summary(self, infinitive: str, past: str = "") -> None:
-        """Store the sentence that sums up the run: see `SummaryTemplates`. `past`: by default, from a regular verb."""
+        """Store the sentence that sums up the run: see `SummaryByTense`. `past`: by default, from a regular verb."""
         verb, _, rest = infinitive.partition(" ")
-        self.stats.summary_text = SummaryTemplates(past or f"{verb.removesuffix('e')}ed {rest}", infinitive)
+        self.stats.summary_text = SummaryByTense(past or f"{verb.removesuffix('e')}ed {rest}", infinitive)
 
     def _copy_to_stats(self, audience: Audience) -> None:
         self.stats.audience_id = audience.id
@@ -173,7 +173,7 @@ class AudienceAction(abc.ABC):
         return name.session if name and name.audience == shorten_audience_name(self._new_name) else None
 
     def _build_conflict_error(self, audience: Audience) -> AudienceError:
-        text = f"an audience named {quote_for_message(audience.name)} already exists (id {audience.id}): "
+        text = f"an audience named {escape_and_quote(audience.name)} already exists (id {audience.id}): "
         if self._settings.if_exists != "fail" or self.action.finds_by_name:
             return AudienceError(f"{text}it was created while this task ran. Run this task again, which then uses it")
         if audience.audience_type == CUSTOMER_LIST_TYPE:
@@ -186,12 +186,12 @@ class AudienceAction(abc.ABC):
         if len(audiences) > 1:
             ids = ", ".join(audience.id for audience in audiences)
             raise AudienceError(
-                f"{len(audiences)} audiences are named {quote_for_message(self._new_name)} (ids {ids}): name the one "
+                f"{len(audiences)} audiences are named {escape_and_quote(self._new_name)} (ids {ids}): name the one "
                 "that you mean by its id, with an action for an existing audience"
             )
         return self._require_usable_audience(audiences[0].id)
 
-    def _find_other_and_own_namesakes(self) -> tuple[list[Audience], list[Audience]]:
+    def _find_other_and_session_namesakes(self) -> tuple[list[Audience], list[Audience]]:
         """Return two lists of the audiences that have the name in the settings, each with the oldest audience first.
 
         The second list has the audiences that this digdag session created, the first list all others.
@@ -202,12 +202,12 @@ class AudienceAction(abc.ABC):
         own = [audience for audience in named if self._find_creating_session_key(audience) == self._session_key]
         return [audience for audience in named if audience not in own], own
 
-    def _find_own_audience(self) -> Audience | None:
+    def _find_session_audience(self) -> Audience | None:
         """Return the oldest audience with the settings' name that this digdag session created, or None.
 
         Raises AudienceError if only another session created one.
         """
-        others, own = self._find_other_and_own_namesakes()
+        others, own = self._find_other_and_session_namesakes()
         if others and not own:
             raise self._build_conflict_error(others[0])
         return own[0] if own else None
@@ -218,11 +218,11 @@ class AudienceAction(abc.ABC):
         Raises AudienceError if another session created an audience with the name first.
         """
         wait_out_listing_lag(self._client)
-        audience = self._find_own_audience()  # it may have been created while the records were sent
+        audience = self._find_session_audience()  # it may have been created while the records were sent
         if audience is None:
             audience = create_once(
                 create=create,
-                find_created=lambda: next(iter(self._find_other_and_own_namesakes()[1]), None),
+                find_created=lambda: next(iter(self._find_other_and_session_namesakes()[1]), None),
                 client=self._client,
             )
             wait_out_read_lag(self._client)
@@ -245,7 +245,7 @@ class AudienceAction(abc.ABC):
         they were removed. If another session created an audience with the name before them, removes all of this
         session's, and raises AudienceError. It is also raised if none is left.
         """
-        others, own = self._find_other_and_own_namesakes()
+        others, own = self._find_other_and_session_namesakes()
         if not own:
             shown = self._api.find_audience(audience.id)
             if shown is None or shown.is_removed:
@@ -272,6 +272,6 @@ class AudienceAction(abc.ABC):
 
 
 def get_list_id(audience: Audience) -> str:
-    """Return the id of the customer list that an audience uses. It must use one: see `require_usable_audience`."""
-    assert audience.customer_list_id is not None, "require_usable_audience has checked this"  # noqa: S101
+    """Return the id of the customer list that an audience uses. It must use one: see `require_writable_audience`."""
+    assert audience.customer_list_id is not None, "require_writable_audience has checked this"  # noqa: S101
     return audience.customer_list_id

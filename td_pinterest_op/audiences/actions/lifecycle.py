@@ -12,7 +12,7 @@ from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError
 from td_pinterest_op.pinterest.api import ACTALIKE_TYPE, Audience, AudienceCondition, classify_audience_status
 from td_pinterest_op.records.prepared import PreparedRecords
-from td_pinterest_op.redaction.secret import quote_for_message
+from td_pinterest_op.redaction.secret import escape_and_quote
 from td_pinterest_op.settings.table import ActionSpec
 
 # What a summary says of an audience that another run of the session has created.
@@ -40,16 +40,16 @@ class Create(MembersAction):
 
         It is also raised if `if_exists` is not fail, but several audiences of other sessions have the name.
         """
-        self._find_other_or_own_audience()
+        self._find_other_or_session_audience()
 
-    def _find_other_or_own_audience(self) -> tuple[Audience | None, Audience | None]:
+    def _find_other_or_session_audience(self) -> tuple[Audience | None, Audience | None]:
         """Return the audience with the settings' name as (another session's, this session's), at most one of them.
 
         A session is one of the digdag workflow. Both are None if no audience has the name. If this session created one,
         audiences of other sessions do not count. Otherwise raises AudienceError for other sessions' audiences if
         `if_exists` is fail or there are several.
         """
-        others, own = self._find_other_and_own_namesakes()
+        others, own = self._find_other_and_session_namesakes()
         if own or not others:
             return None, own[0] if own else None
         if self._settings.if_exists == "fail":
@@ -61,7 +61,7 @@ class Create(MembersAction):
 
         The existing audience is another session's, or was created by an earlier, interrupted run of this session.
         """
-        existing, own = self._find_other_or_own_audience()
+        existing, own = self._find_other_or_session_audience()
         audience = existing or own
         if audience and self._settings.if_exists == "add":  # other sessions may have added people, and they stay
             return self._plan_add_or_remove(audience, prepared, note=_CREATED_BEFORE_NOTE if own else "")
@@ -69,11 +69,11 @@ class Create(MembersAction):
             self._check_shrinking(audience, prepared)
             self._set_replacement_summary(prepared, note=_CREATED_BEFORE_NOTE if own else "")
             return self._plan_replacement(audience, prepared)
-        target, fill = self._plan_new_list(self._new_name, prepared)
+        target, fill = self._plan_filling_new_list(self._new_name, prepared)
         people = "with {records}" if prepared.record_count else "without people"
         self._set_summary(f"create {{audience}} {people}")
         run = partial(self._create_or_switch_audience, target, prepared)
-        description = f"create audience {quote_for_message(self._new_name)} with this list"
+        description = f"create audience {escape_and_quote(self._new_name)} with this list"
         return [fill, Step(description=description, request_count=1, run=run)]
 
     def _create_or_switch_audience(self, target: TargetList, prepared: PreparedRecords) -> None:
@@ -115,7 +115,7 @@ class CreateActalike(AudienceAction):
 
         Raises AudienceError if another session's audience has the name, or the seed audience is missing or not ready.
         """
-        own = self._find_own_audience()
+        own = self._find_session_audience()
         if own:
             self._set_unchanged_summary()
             description = f"no change: this session already created {own.label}"
@@ -129,7 +129,7 @@ class CreateActalike(AudienceAction):
             )
         self._set_summary("create look-alike {audience}")
         description = (
-            f"create audience {quote_for_message(self._new_name)}: the {self._settings.percentage} % of the people in "
+            f"create audience {escape_and_quote(self._new_name)}: the {self._settings.percentage} % of the people in "
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
         )
         return [Step(description=description, request_count=1, run=self._ensure_audience)]

@@ -24,7 +24,7 @@ from td_pinterest_op.settings.table import ActionSpec
 log = logging.getLogger(__name__)
 
 # Before a session's time, its lists cannot have been made. A day more, since clocks and time zones differ.
-_CLOCK_MARGIN_SECONDS = 86_400.0
+_SESSION_TIME_MARGIN_SECONDS = 86_400.0
 
 
 class MembersAction(AudienceAction):
@@ -85,8 +85,8 @@ class MembersAction(AudienceAction):
 
         Raises AudienceError if a newer run has filled a list for the audience.
         """
-        target, fill = self._plan_new_list(audience.name, prepared, audience)
-        self._build_switch(target).require_no_newer_list(audience)
+        target, fill = self._plan_filling_new_list(audience.name, prepared, audience)
+        self._build_switch(target).find_used_list_unless_newer(audience)
         description = f"switch {audience.label} to this list; customer list {audience.customer_list_id} is orphaned"
 
         def switch() -> None:
@@ -125,16 +125,17 @@ class MembersAction(AudienceAction):
         else:
             self._set_summary(f"clear {{audience}}{note}")
 
-    def _plan_new_list(
-        self, audience_name: str, prepared: PreparedRecords, audience: Audience | None = None
+    def _plan_filling_new_list(
+        self, audience_name: str, prepared: PreparedRecords, existing_audience: Audience | None = None
     ) -> tuple[TargetList, Step]:
         """Return the list to fill with the `prepared` records, and the step that fills it.
 
-        `audience_name`: the name of the audience that will use the list. `audience`: None if it does not exist yet.
+        `audience_name`: the name of the audience that will use the list. `existing_audience`: None if it does not exist
+        yet.
         """
         jobs = self.stats.job_id
         if not jobs:  # a clear takes those of the list that it replaces: no retry of an older replace is newer
-            cleared = parse_list_name(find_used_list(self._api, audience)) if audience else None
+            cleared = parse_list_name(find_used_list(self._api, existing_audience)) if existing_audience else None
             jobs = cleared.jobs if cleared else NO_JOB_MARK
         if self.stats.list_jobs:
             jobs += f"+{max(map(int, self.stats.list_jobs.values()))}"
@@ -153,9 +154,9 @@ class MembersAction(AudienceAction):
             name=name,
             list_type=records.list_type,
             is_nca=self._settings.is_nca,
-            older_id=audience.customer_list_id if audience else None,
+            older_id=existing_audience.customer_list_id if existing_audience else None,
             begins=min(session_time.timestamp() if session_time else now, now)
-            - _CLOCK_MARGIN_SECONDS,  # a session may be in the future
+            - _SESSION_TIME_MARGIN_SECONDS,  # a session may be in the future
             created_ids=self._created_list_ids,
         )
         description = f'fill customer list "{escape_for_message(str(name))}"'

@@ -20,7 +20,7 @@ from td_pinterest_op.mirroring.plan_guard import PlanGuard
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.limits import check_export_limits
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
-from td_pinterest_op.redaction.secret import quote_for_message
+from td_pinterest_op.redaction.secret import escape_and_quote
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ActionSpec
@@ -80,7 +80,7 @@ class Mirror(MembersAction):
             self._audience = self._require_only_namesake(named)
         if self._audience and name not in ("", self._audience.name):
             raise AudienceError(
-                f"{self._audience.label} is not named {quote_for_message(name)}: audience_id and audience_name must "
+                f"{self._audience.label} is not named {escape_and_quote(name)}: audience_id and audience_name must "
                 "name the same audience. Nothing was changed"
             )
 
@@ -114,7 +114,7 @@ class Mirror(MembersAction):
                 uploaded = used.uploaded if used else None  # dummies included
                 if uploaded is not None or dummies is not None:
                     people = max(max(people or 0, uploaded or 0) - (dummies or 0), 0)
-                self._run.check_ledger_state(customer_list_id=get_list_id(audience), people_count=people)
+                self._run.check_ledger_fits_audience(customer_list_id=get_list_id(audience), audience_size=people)
             self.people_query = self._run.write_and_count_changes()
             check_export_limits(settings, self.stats)
             self._run.check_leave_ratio()
@@ -144,7 +144,7 @@ class Mirror(MembersAction):
             return [Step(description=f"no change: {compared}", run=self._run.count_members_and_compact)]
         steps = []
         if not audience:
-            creates = f"create audience {quote_for_message(self._new_name)} without people"
+            creates = f"create audience {escape_and_quote(self._new_name)} without people"
             steps.append(Step(description=creates, request_count=2, run=self._create_empty_audience))
         steps.append(Step(description=compared, run=self._write_ledger_plan))
         label = audience.label if audience else "the audience"
@@ -173,7 +173,7 @@ class Mirror(MembersAction):
 
         Raises AudienceError if another run of the session is creating the audience at the same time.
         """
-        target, create_list = self._plan_new_list(self._new_name, PreparedRecords())
+        target, create_list = self._plan_filling_new_list(self._new_name, PreparedRecords())
         create_list.run()
         self._audience = self._create_audience_with_list(target)
         if get_list_id(self._audience) != target.id:  # another run of this session fills it

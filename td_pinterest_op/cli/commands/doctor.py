@@ -76,7 +76,7 @@ def doctor(
         account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID") or "",
         audience_id=common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID") or "",
     )
-    of_exports = [target for export in exports for target in _list_export_targets(export, named)]
+    of_exports = [target for export in exports for target in _list_accounts_and_audiences(export, named)]
     context = DoctorContext(
         credentials=credentials,
         targets=list(dict.fromkeys(of_exports)) or [named],
@@ -114,24 +114,24 @@ def doctor(
     return 0 if is_ok else 1
 
 
-def _list_export_targets(export: CheckedExport, fallback: ExportTarget) -> Iterator[ExportTarget]:
-    """Yield the ad accounts and audiences of an export. An id that only a run knows is taken from `fallback`."""
+def _list_accounts_and_audiences(export: CheckedExport, default_target: ExportTarget) -> Iterator[ExportTarget]:
+    """Yield the ad accounts and audiences of an export. An id that only a run knows is taken from `default_target`."""
     settings = export.settings
     parsed = export.request.settings if export.request else None
     named = [value for name, value in settings.items() if name.startswith("audience_id")]
     ids: Sequence[str | None] = [str(value) for value in named if value]
-    if "audience_id" not in export.table.by_name or not export.names_only_run_knows.isdisjoint(
-        ("action", "audience_name")
-    ):
+    if "audience_id" not in export.table.by_name or not export.unresolved_names.isdisjoint(("action", "audience_name")):
         ids = [None]
     elif None in named:
-        ids = [fallback.audience_id]
+        ids = [default_target.audience_id]
     elif isinstance(parsed, StatusSettings) and any(named):
         ids = parsed.audience_ids
     name = "" if ids else str(settings.get("audience_name") or "")
     must_be_new = isinstance(parsed, ExportSettings) and parsed.action.only_once and parsed.if_exists == "fail"
     expected = settings.get("expected_audience_name")
-    for account_id in getattr(parsed, "ad_account_ids", None) or [settings.get("ad_account_id") or fallback.account_id]:
+    for account_id in getattr(parsed, "ad_account_ids", None) or [
+        settings.get("ad_account_id") or default_target.account_id
+    ]:
         for audience_id in ids or [""]:
             yield ExportTarget(
                 account_id=str(account_id),
@@ -198,7 +198,7 @@ def _list_checks(
     yield "permissions", treasure_data_checks.check_database_permissions, ("treasure_data",)
     yield "project", treasure_data_checks.check_project_secrets, ("treasure_data",)
     yield "rows", treasure_data_checks.check_sample_rows, ("treasure_data", "credentials")
-    yield "workflow", _judge_workflow, ()
+    yield "workflow", _summarise_workflow_findings, ()
 
 
 def _check_credentials_found(context: DoctorContext) -> CheckResult:
@@ -222,7 +222,7 @@ def _require_valid_endpoints(context: DoctorContext) -> None:
     parse_endpoints(context.credentials.environ)
 
 
-def _judge_workflow(context: DoctorContext) -> CheckResult | None:
+def _summarise_workflow_findings(context: DoctorContext) -> CheckResult | None:
     if context.workflow is None:
         return None
     path = context.workflow.path

@@ -56,7 +56,7 @@ def explain(common: options.CommonOptions, name: str | None) -> None:
         if common.as_json:
             screen.print_json(entries)
         else:
-            screen.print_table(entries, columns=("name", "meaning"), prose=("meaning",))
+            screen.print_table(entries, columns=("name", "meaning"), wrappable=("meaning",))
         return
     word = name.strip().lower().replace("-", "_")
     entry = next((each for each in entries if each["name"].lower() == word), None)

@@ -14,7 +14,7 @@ from td_pinterest_op.cli.export_task import build_task_params, run_export_task
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.project_folder import (
     EXPORT_ACTIONS,
-    Project,
+    NewProject,
     create_and_check_folder,
     is_writable_audience_name,
     print_next_commands,
@@ -122,7 +122,7 @@ def export(
     return 0 if is_right else 1
 
 
-def _build_project(action: ActionSpec, settings: Mapping[str, Any], params: Mapping[str, str]) -> Project:
+def _build_project(action: ActionSpec, settings: Mapping[str, Any], params: Mapping[str, str]) -> NewProject:
     """Return the project whose workflow repeats an export. `settings`, `params`: those of its task.
 
     Raises click.UsageError for an export that no workflow can repeat.
@@ -142,7 +142,7 @@ def _build_project(action: ActionSpec, settings: Mapping[str, Any], params: Mapp
     if "database" in params:
         written.setdefault("history", "pinterest_history")
     td = {"database": "", **{name: params[name] for name in ("database", "engine") if name in params}}
-    return Project(job=job, settings=written, query=params.get("query", ""), td=td)
+    return NewProject(job=job, settings=written, query=params.get("query", ""), td=td)
 
 
 def fill_in_account_and_audience(

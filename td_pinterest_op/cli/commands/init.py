@@ -8,12 +8,17 @@ from typing import Any
 import click
 
 from td_pinterest_op.cli import interview, options, screen
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, Credentials, find_credentials, open_connection
+from td_pinterest_op.cli.connection import (
+    PINTEREST_SECRETS_BY_VARIABLE,
+    Credentials,
+    find_credentials,
+    open_services_with_options,
+)
 from td_pinterest_op.cli.existing_task import convert_existing_task
 from td_pinterest_op.cli.export_task import run_export_task
 from td_pinterest_op.cli.project_folder import (
     EXPORT_ACTIONS,
-    Project,
+    NewProject,
     create_and_check_folder,
     print_next_commands,
     require_new_folder,
@@ -145,7 +150,7 @@ def init(
 
 def _run_interview(
     asks: bool, option_values: dict[str, Any], credentials: Credentials, common: options.CommonOptions
-) -> Project:
+) -> NewProject:
     """Return the project that the options in `option_values`, and the user's answers if `asks`, describe."""
     option_values["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     # The variable holds the id of an existing audience, which the other jobs do not use.
@@ -155,7 +160,7 @@ def _run_interview(
     with contextlib.ExitStack() as stack:
         services = None
         if credentials.sources.keys() >= PINTEREST_SECRETS_BY_VARIABLE.keys():
-            services = stack.enter_context(open_connection(common))
+            services = stack.enter_context(open_services_with_options(common))
         else:
             screen.print_note(
                 "There are no credentials for Pinterest yet, so you must type the ids yourself. To store credentials, "

@@ -10,9 +10,14 @@ from td_pinterest_op.audiences.customer_lists import parse_list_name
 from td_pinterest_op.audiences.usage import CAMPAIGN_READER_ROLES, find_ad_groups_using
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.commands.report import history_option, read_history_entries
-from td_pinterest_op.cli.connection import list_ad_accounts, make_ad_account_api, open_connection, parse_id_option
+from td_pinterest_op.cli.connection import (
+    list_ad_accounts,
+    make_ad_account_api,
+    open_services_with_options,
+    parse_id_option,
+)
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import Audience, CustomerList, parse_typed_field
+from td_pinterest_op.pinterest.api import Audience, CustomerList, parse_optional_field
 from td_pinterest_op.report.entry import parse_time
 from td_pinterest_op.report.figures import format_share
 from td_pinterest_op.run_history.history_table import FAILED_OUTCOME
@@ -27,7 +32,7 @@ _HIDDEN_COLUMNS = ("seed_audience_id", "removed", "batches")
 @options.usual_options
 def accounts(common: options.CommonOptions, name_part: str | None) -> None:
     """List the ad accounts that the token may read, with the user's roles."""
-    with open_connection(common) as services:
+    with open_services_with_options(common) as services:
         rows = [
             asdict(account) | {"status": _STATUS_BY_MAY_WRITE[account.may_write]}
             for account in list_ad_accounts(services.pinterest)
@@ -43,7 +48,7 @@ def accounts(common: options.CommonOptions, name_part: str | None) -> None:
 @options.usual_options
 def audiences(common: options.CommonOptions, name_part: str | None) -> None:
     """List the audiences of the ad account: ids, types, status, size and customer list of each."""
-    with open_connection(common) as services:
+    with open_services_with_options(common) as services:
         rows = list(map(_build_audience_row, make_ad_account_api(services, common).list_entities("audiences")))
     _print_matching_rows(common, rows, name_part)
 
@@ -60,7 +65,7 @@ def lists(common: options.CommonOptions, only_unused: bool, name_part: str | Non
     the operator's own lists, it shows the session and the job that created them.
     """
     used_by: dict[str | None, list[str]] = {}
-    with open_connection(common) as services:
+    with open_services_with_options(common) as services:
         api = make_ad_account_api(services, common)
         for user in api.list_audiences():
             used_by.setdefault(user.customer_list_id, []).append(user.id)
@@ -83,7 +88,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
 
     Without ID it is the audience of PINTEREST_AUDIENCE_ID. With --history its runs and sizes over time follow.
     """
-    with open_connection(common) as services:
+    with open_services_with_options(common) as services:
         api = make_ad_account_api(services, common)
         named = audience_id or services.task.environ.get("PINTEREST_AUDIENCE_ID")
         if not named:
@@ -141,7 +146,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
 
 
 def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
-    seed = parse_typed_field(content, "rule", {}).get("seed_id")
+    seed = parse_optional_field(content, "rule", {}).get("seed_id")
     if isinstance(seed, list):  # of one id
         seed = seed[0] if seed else None
     return {

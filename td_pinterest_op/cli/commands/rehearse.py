@@ -11,7 +11,7 @@ import click
 
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import files, options, screen
-from td_pinterest_op.cli.connection import REFRESH_TOKEN_VARIABLE, make_ad_account_api, open_connection
+from td_pinterest_op.cli.connection import REFRESH_TOKEN_VARIABLE, make_ad_account_api, open_services_with_options
 from td_pinterest_op.cli.rehearse.rehearsal import (
     DEFAULT_BATCH_SIZE,
     NAME_PREFIX,
@@ -85,7 +85,7 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
     writes = sum(step.writes for step in to_do)
     if "audience" in names and "remove" not in names:
         writes += 1
-    with open_connection(common) as services:
+    with open_services_with_options(common) as services:
         api = make_ad_account_api(services, common)
         if not (common.quiet and common.yes):
             asked = "\n".join(f"- {step.name}: {step.request}" for step in to_do)
@@ -117,7 +117,7 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
     if common.as_json:
         screen.print_json(result)
     else:
-        screen.print_table(steps, columns=("name", "status", "code", "seconds", "verdict"), prose=("verdict",))
+        screen.print_table(steps, columns=("name", "status", "code", "seconds", "verdict"), wrappable=("verdict",))
         screen.print_line()
         for text in advice or ["nothing to set: the defaults fit this service"]:
             screen.print_line(f"Advice: {text}")

@@ -11,7 +11,7 @@ import click
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import find_credentials, parse_id_option
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.report.entry import Entry, build_entry
+from td_pinterest_op.report.entry import ReportEntry, build_entry
 from td_pinterest_op.report.page_file import write_report_page
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.text import format_count
@@ -91,7 +91,7 @@ def report(
         )
 
 
-def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[Entry]:
+def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[ReportEntry]:
     """Return the latest entries of the table `history`, oldest first, for one audience or all (`audience_id` None).
 
     Among those of one audience are erasures, which are about every audience, and creations that failed before they had

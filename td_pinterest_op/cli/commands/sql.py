@@ -115,7 +115,7 @@ def sql(
         source = read_row_source(credentials.build_task(query=text, database=database, engine=engine))
         with credentials.without_pinterest().open_services() as services:
             job = run_or_await_job(
-                services.treasure_data, source.with_query_always_issued(build_columns_statement(text))
+                services.treasure_data, source.with_new_job_for_each_try(build_columns_statement(text))
             )
     elif pairs:
         job = Job(id="", schema=tuple((name, "varchar") for name, _, _ in pairs))
@@ -125,7 +125,7 @@ def sql(
         )
     found = job.names
     selected = [name.lower() for name in found]
-    identifiers = find_identifier_columns(replace(job, option="--query"), types, other_columns=selected)
+    identifiers = find_identifier_columns(replace(job, option="--query"), types, ignored_columns=selected)
     for option, column in [("--by", control["by"]), *(("--key", key) for key in keys)]:
         if column and column.lower() not in selected:
             raise click.UsageError(f"{option}: the query has no column {column}; it has {', '.join(found)}")
@@ -136,7 +136,7 @@ def sql(
                 "rows of this query have several identifiers: use --by to name the column that identifies each person"
             )
         share = str(group.share_in_ten_thousandths)
-        statement = build_control_arms_statement(made, by=group.by, salt_sql=quote_literal(group.salt), share_sql=share)
+        statement = build_control_arms_select(made, by=group.by, salt_sql=quote_literal(group.salt), share_sql=share)
     elif kind == "hashed":
         statement = build_digests_only_statement(made)
     else:
@@ -164,7 +164,7 @@ def build_digests_only_statement(query: UserQuery) -> str:
     return build_select_from_hashed(comment, query, selected)
 
 
-def build_control_arms_statement(query: UserQuery, *, by: str | None, salt_sql: str, share_sql: str) -> str:
+def build_control_arms_select(query: UserQuery, *, by: str | None, salt_sql: str, share_sql: str) -> str:
     """Return SQL that assigns each person of a query to an arm: `control` (withheld by an export) or `sent`.
 
     `by`: the column with a person's key. If None, the key is the digest in the query's only column of identifiers.

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from td_pinterest_op.audiences.lookup import find_audiences_by_name, require_audience, require_usable_audience
+from td_pinterest_op.audiences.lookup import find_audiences_by_name, require_audience, require_writable_audience
 from td_pinterest_op.cli.connection import WRITER_ROLES, AdAccount
 from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, ExportTarget
 from td_pinterest_op.http.retry import parse_server_time
 from td_pinterest_op.pinterest.api import AudienceCondition, classify_audience_status
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes
 from td_pinterest_op.pinterest.rate_limit import parse_requests_per_seconds
-from td_pinterest_op.redaction.secret import quote_for_message
+from td_pinterest_op.redaction.secret import escape_and_quote
 from td_pinterest_op.runtime.clock import DAY_SECONDS, SYSTEM_TIMING
 from td_pinterest_op.runtime.text import format_count
 
@@ -103,7 +103,7 @@ def check_audience(context: DoctorContext, *, target: ExportTarget) -> CheckResu
     if target.name:
         ids = ", ".join(audience.id for audience in find_audiences_by_name(api, target.name))
         found = f"id {ids}" if ids else "which is new"
-        message = f"the workflow names its audience {quote_for_message(target.name)}, {found}"
+        message = f"the workflow names its audience {escape_and_quote(target.name)}, {found}"
         if ids and target.must_be_new:
             return CheckResult(
                 f"{message}: it fails, because it is to create it", "error", "set if_exists, or a new name"
@@ -116,15 +116,15 @@ def check_audience(context: DoctorContext, *, target: ExportTarget) -> CheckResu
             return CheckResult("the workflow names no audience", "error", "fill in its id where the workflow reads it")
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return CheckResult("not checked: no audience is named", "warning", advice)
-    find = require_usable_audience if target.changes_members else require_audience
+    find = require_writable_audience if target.changes_members else require_audience
     audience = find(api, target.audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
-    label = f"{audience.id} {quote_for_message(audience.name)}"
+    label = f"{audience.id} {escape_and_quote(audience.name)}"
     message = f"{label}: {audience.status}, size {size}, customer list {audience.customer_list_id}"
     if target.expected_name not in (None, audience.name):
         advice = "correct the id or the name: the export stops otherwise"
         return CheckResult(
-            f"{label}, but expected_audience_name is {quote_for_message(str(target.expected_name))}", "error", advice
+            f"{label}, but expected_audience_name is {escape_and_quote(str(target.expected_name))}", "error", advice
         )
     condition = classify_audience_status(audience.status)
     if condition is AudienceCondition.TOO_SMALL:

@@ -22,7 +22,7 @@ from td_pinterest_op.withholding.readers import open_reader
 _SAMPLE_ROWS = 1_000
 _NO_ROWS_ADVICE = "check the conditions (WHERE) of the query"
 # What the settings of an export need besides those about its rows.
-_MINIMAL_EXPORT_SETTINGS = {
+_PLACEHOLDER_EXPORT_SETTINGS = {
     "type": "pinterest",
     "ad_account_id": "1",
     "audience_type": "customer_list",
@@ -151,12 +151,14 @@ def _choose_row_settings(context: DoctorContext) -> ExportSettings:
     records are left to a dry run, which reads all rows.
     """
     found = [
-        (each.request.settings, each.names_only_run_knows)
+        (each.request.settings, each.unresolved_names)
         for each in context.exports
         if each.request and each.request.source and isinstance(each.request.settings, ExportSettings)
     ]
     settings = (
-        found[0][0] if found else parse_export_settings(_MINIMAL_EXPORT_SETTINGS, environ=context.credentials.environ)
+        found[0][0]
+        if found
+        else parse_export_settings(_PLACEHOLDER_EXPORT_SETTINGS, environ=context.credentials.environ)
     )
     if len(found) != 1 or not found[0][1].isdisjoint(("ignore_invalid_records", "allow_empty")):
         settings = replace(settings, ignore_invalid_records=True, allow_empty=True)

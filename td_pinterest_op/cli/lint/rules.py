@@ -65,9 +65,9 @@ _SECRET_KEYS = sorted({*SECRETS_BY_VARIABLE, *_VARIABLE_BY_CREDENTIAL} - {"clien
 _CREDENTIAL_PLACEHOLDER = "00"
 # In place of what only a run knows: of a parameter, and of a setting the first of these that it allows.
 _NAME_PLACEHOLDER = "known_to_the_run"
-_QUERY_PLACEHOLDER = "SELECT * FROM known_to_the_run"
-_PARAMETER_PLACEHOLDERS = {"query": _QUERY_PLACEHOLDER, "engine": "presto", "database": _NAME_PLACEHOLDER}
-_TEXT_PLACEHOLDERS = (_QUERY_PLACEHOLDER, _NAME_PLACEHOLDER, "1", "US", "pinterest", "customer_list", "replace")
+_UNKNOWN_QUERY_PLACEHOLDER = "SELECT * FROM known_to_the_run"
+_PARAMETER_PLACEHOLDERS = {"query": _UNKNOWN_QUERY_PLACEHOLDER, "engine": "presto", "database": _NAME_PLACEHOLDER}
+_TEXT_PLACEHOLDERS = (_UNKNOWN_QUERY_PLACEHOLDER, _NAME_PLACEHOLDER, "1", "US", "pinterest", "customer_list", "replace")
 _SETTING_PLACEHOLDERS = (*_TEXT_PLACEHOLDERS, {_NAME_PLACEHOLDER: "email"}, {"percent": "1", "salt": _NAME_PLACEHOLDER})
 
 
@@ -75,13 +75,13 @@ _SETTING_PLACEHOLDERS = (*_TEXT_PLACEHOLDERS, {_NAME_PLACEHOLDER: "email"}, {"pe
 class CheckedExport:
     """What a task of a workflow, or an entry of its list, asks of the operator.
 
-    `table`: the settings that it may have. `settings`: by name, None for those in `names_only_run_knows`, whose values
+    `table`: the settings that it may have. `settings`: by name, None for those in `unresolved_names`, whose values
     only a run knows. `request`: None if a run refuses the task.
     """
 
     table: SettingsTable[Any]
     settings: Mapping[str, Any]
-    names_only_run_knows: frozenset[str]
+    unresolved_names: frozenset[str]
     request: TaskRequest[Any] | None
 
 
@@ -97,7 +97,7 @@ def check_workflow(path: Path) -> tuple[Workflow, list[CheckedExport]]:
                 if task.package_class_name in _SETTINGS_TABLE_BY_CLASS:
                     exports += _TaskChecker(workflow, task).check_task()
                 elif task.package_class_name in _HISTORY_CLASSES:
-                    _TaskChecker(workflow, task).check_lift_and_api_key()
+                    _TaskChecker(workflow, task).check_lift_and_history()
                 elif task.package_class_name:
                     name = task.package_class_name
                     message = f"there is no class {name}; an export is td_pinterest_op.export.PinterestExport"
@@ -174,7 +174,7 @@ class _TaskChecker:
         self._blocks = [self._settings, self._params, self._params.get_block("td"), self._env]
         _check_plain_secrets(workflow, self._env)
 
-    def check_lift_and_api_key(self) -> None:
+    def check_lift_and_history(self) -> None:
         lift = self._params.get_block("lift")
         if self._task.package_class_name.endswith(".Lift") and not _has_template(self._params.get("lift")):
             task = Task(params=self._params, environ=self._environ)
@@ -196,7 +196,7 @@ class _TaskChecker:
         _check_plain_secrets(self._workflow, self._settings)
         self._check_ids_and_templates(self._settings, self._settings.place)
         self._check_ids_and_templates(params.get("audiences"), params.find_value_place("audiences"))
-        exports = self._check_task_exports() if is_known else []
+        exports = self._check_exports() if is_known else []
         for name in sorted(RESTRICTING_SETTING_NAMES & self._task.block.keys()):
             place = self._task.block.places[name]
             if not self._workflow.has_finding(place):
@@ -226,10 +226,10 @@ class _TaskChecker:
                 message = f"nothing in this workflow defines {name}: correct the name, or pass it to the run with -p"
                 self._workflow.add_finding(place, "undefined", message, level="warning")
 
-    def _check_task_exports(self) -> list[CheckedExport]:
+    def _check_exports(self) -> list[CheckedExport]:
         params = _fill_placeholders(self._params, self._table, set())
-        names_only_run_knows: set[str] = set()
-        params["result_settings"] = _fill_placeholders(self._settings, self._table, names_only_run_knows)
+        unresolved_names: set[str] = set()
+        params["result_settings"] = _fill_placeholders(self._settings, self._table, unresolved_names)
         # An earlier task, or a workflow that calls this one, may have run a job, or name the database.
         stored = {}
         if not self._workflow.knows_all_variables:
@@ -239,12 +239,12 @@ class _TaskChecker:
         params["td"] = stored | _fill_placeholders(self._params.get_block("td"), self._table, set())
         task = Task(params=params, environ=self._environ)
         if self._task.package_class_name == _MANY_CLASS:
-            return self._check_entries(task, names_only_run_knows)
+            return self._check_entries(task, unresolved_names)
         if self._task.package_class_name != _ACTIVATION_CLASS:
-            return [self._check_request(task, names_only_run_knows, self._blocks)]
+            return [self._check_request(task, unresolved_names, self._blocks)]
         if _is_template_text(self._params.get("later_runs")):
             del params["later_runs"]
-            names_only_run_knows.add("action")
+            unresolved_names.add("action")
         ours = {
             "segment_name": _NAME_PLACEHOLDER,
             "activation_actions_table": f"{_NAME_PLACEHOLDER}.{_NAME_PLACEHOLDER}",
@@ -253,10 +253,10 @@ class _TaskChecker:
         if activation is None:
             return []
         given = {name for name, value in self._settings.items() if not is_left_out(value)}
-        names_only_run_knows |= set(CONSOLE_SETTING_NAMES) - given - {"action"}
-        return [self._check_request(activation, names_only_run_knows, self._blocks)]
+        unresolved_names |= set(CONSOLE_SETTING_NAMES) - given - {"action"}
+        return [self._check_request(activation, unresolved_names, self._blocks)]
 
-    def _check_entries(self, task: Task, names_only_run_knows: set[str]) -> list[CheckedExport]:
+    def _check_entries(self, task: Task, unresolved_names: set[str]) -> list[CheckedExport]:
         self._call_and_report(parse_at_once, task)
         listed = self._params.get("audiences")
         if _is_template_text(listed):
@@ -272,21 +272,21 @@ class _TaskChecker:
             blocks = [block, *self._blocks]
             own: set[str] = set()
             known = _fill_placeholders(members, self._table, own)
-            own |= names_only_run_knows.difference(known)
+            own |= unresolved_names.difference(known)
             if built := self._call_and_report(build_entry_task, task, known, name, blocks=blocks):
                 exports.append(self._check_request(built, own, blocks))
         return exports
 
-    def _check_request(self, task: Task, names_only_run_knows: set[str], blocks: list[YamlBlock]) -> CheckedExport:
+    def _check_request(self, task: Task, unresolved_names: set[str], blocks: list[YamlBlock]) -> CheckedExport:
         """Return what a task or an entry asks of the operator, and add findings.
 
-        `names_only_run_knows`: the names of settings whose values only a run knows. Added are the problems that a task
+        `unresolved_names`: the names of settings whose values only a run knows. Added are the problems that a task
         has without them, with valid values for them, and with every action if that is unknown.
         """
         settings = task.params["result_settings"]
         request: TaskRequest[Any] | None = None
         found: list[Sequence[SettingProblem]] = []
-        for placeholders in _list_possible_settings(self._table, names_only_run_knows):
+        for placeholders in _list_placeholder_settings(self._table, unresolved_names):
             whole = replace(task, params={**task.params, "result_settings": {**settings, **placeholders}})
             try:
                 request = parse_task_request(whole, table=self._table)
@@ -294,13 +294,13 @@ class _TaskChecker:
             except SettingsError as error:
                 found.append(error.problems)
         self._add_findings([problem for problem in found[0] if all(problem in each for each in found)], blocks)
-        if request and request.source and names_only_run_knows.isdisjoint(("columns", "records", "control")):
+        if request and request.source and unresolved_names.isdisjoint(("columns", "records", "control")):
             lists = {name: each.query for name, each in request.lists.items()}
             problems = find_column_problems(request.settings, query=request.source.query, lists=lists)
             self._add_findings(problems, blocks)
-        shown = {str(name): value for name, value in settings.items()} | dict.fromkeys(names_only_run_knows)
+        shown = {str(name): value for name, value in settings.items()} | dict.fromkeys(unresolved_names)
         return CheckedExport(
-            table=self._table, settings=shown, names_only_run_knows=frozenset(names_only_run_knows), request=request
+            table=self._table, settings=shown, unresolved_names=frozenset(unresolved_names), request=request
         )
 
     def _call_and_report(
@@ -334,13 +334,13 @@ class _TaskChecker:
                 self._workflow.add_finding(place, problem.code, problem.text, level=level)
 
 
-def _list_possible_settings(table: SettingsTable[Any], names_only_run_knows: set[str]) -> list[dict[str, object]]:
+def _list_placeholder_settings(table: SettingsTable[Any], unresolved_names: set[str]) -> list[dict[str, object]]:
     """Return what settings that only a run knows may be: left out or valid, and each action if that is unknown."""
     valid = {
-        name: value for name in names_only_run_knows if (value := _choose_placeholder(table.by_name[name])) is not None
+        name: value for name in unresolved_names if (value := _choose_placeholder(table.by_name[name])) is not None
     }
-    if "action" not in names_only_run_knows:
-        return [{}, valid] if names_only_run_knows else [{}]
+    if "action" not in unresolved_names:
+        return [{}, valid] if unresolved_names else [{}]
     return [{**each, "action": action.action.name} for action in ACTIONS for each in ({}, valid)]
 
 

@@ -81,28 +81,30 @@ class DigTask:
         is_ours = is_typed or ("result_connection" in params and settings.keys() >= {"ad_account_id", "audience_type"})
         return settings if self.operator == "td" and is_ours else None
 
-    def fill_templates(self, value: Any, depth: int = _NESTED) -> Any:
+    def fill_templates(self, value: Any, nesting_level: int = _NESTED) -> Any:
         """Return a plain value in which each `${name}` that the file knows is filled in, and each `$$` is `$`.
 
         As in digdag, the value of a variable counts as it is written; that of a whole parameter is filled in itself.
         """
         if isinstance(value, list):
-            return [self.fill_templates(item, max(depth, _NESTED)) for item in value]
+            return [self.fill_templates(item, max(nesting_level, _NESTED)) for item in value]
         if isinstance(value, YamlBlock):
             filled = YamlBlock(value.place)
             filled.update_with_places(value)
             for key, member in value.items():
-                filled[key] = self.fill_templates(member, _PARAMETER if depth == _PARAMETERS else max(depth, _NESTED))
+                filled[key] = self.fill_templates(
+                    member, _PARAMETER if nesting_level == _PARAMETERS else max(nesting_level, _NESTED)
+                )
                 if named := self._find_sole_variable(member):
                     filled.origins[key] = named[1]
             return filled
         if not isinstance(value, str):
             return value
-        if depth == _LITERAL:
+        if nesting_level == _LITERAL:
             return re.sub(r"\$\{(?!\s*secret:)", "$ {", value)
         named = self._find_sole_variable(value)
         if named and not isinstance(named[0], str):
-            return self.fill_templates(named[0], depth if depth == _PARAMETER else _LITERAL)
+            return self.fill_templates(named[0], nesting_level if nesting_level == _PARAMETER else _LITERAL)
 
         def find_text(template: re.Match[str]) -> str:
             """Return the text for a template or for `$$`, or the template itself if only a run knows it."""
@@ -111,7 +113,7 @@ class DigTask:
             found = self.find_variable(template[1])
             if found is None:
                 return template[0]
-            text = self.fill_templates(found[0], depth + 1)
+            text = self.fill_templates(found[0], nesting_level + 1)
             return text if isinstance(text, str) else json.dumps(text)
 
         return _TEMPLATE_OR_DOLLARS.sub(find_text, value)

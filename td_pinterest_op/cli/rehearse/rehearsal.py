@@ -113,7 +113,7 @@ class Rehearsal:
         except AccountError:
             facts.old_refresh_token_lives = False
         # The one that is kept must be good, whatever the old one's return did.
-        tokens.discard_refused_token(used, has_worked=True)
+        tokens.replace_refused_token(used, has_worked=True)
         new = "a new" if facts.refresh_rotates else "no new"
         fate = "still accepted" if facts.old_refresh_token_lives else "refused from then on"
         return f"a refresh brings {new} refresh token; the old one is {fate}"
@@ -130,14 +130,14 @@ class Rehearsal:
     def try_list_without_records(self) -> Verdict:
         """Return the verdict: whether Pinterest creates a customer list without records."""
         name = f"{self.name} without records"
-        is_created = self._try_request(lambda: self.api.create_customer_list(name=name, list_type="EMAIL"))
+        is_created = self._is_request_accepted(lambda: self.api.create_customer_list(name=name, list_type="EMAIL"))
         self.facts.list_without_records = is_created
         return "created: a list needs no records" if is_created else "refused: a list needs records"
 
-    def try_new_list(self) -> Verdict:
+    def measure_new_list_delays(self) -> Verdict:
         """Create the rehearsal's list of 10,000 records. Return the verdict: how soon Pinterest shows the new list."""
         facts = self.facts
-        list_id = self._create_list(DEFAULT_BATCH_SIZE)
+        list_id = self._create_fake_list(DEFAULT_BATCH_SIZE)
         self.made["list"] = list_id
         facts.largest_batch = DEFAULT_BATCH_SIZE
         facts.list_readable_seconds, facts.list_listed_seconds = self._measure_delays(
@@ -192,10 +192,10 @@ class Rehearsal:
                 return f"{facts.batches_at_once} at once are accepted, of {number} some are {how}"
         return f"{number} at once are accepted"
 
-    def try_several_keys(self) -> Verdict:
+    def try_multi_key_records(self) -> Verdict:
         """Return the verdict: whether Pinterest accepts records that combine several identifiers of one person."""
         rows = self._make_fake_batch(_TWO_KEY_RECORDS, layout=_TWO_KEY_LAYOUT)
-        self.facts.records_v2 = self._try_request(lambda: self._add_records(self.api, rows))
+        self.facts.records_v2 = self._is_request_accepted(lambda: self._add_records(self.api, rows))
         return "rows with several keys are accepted" if self.facts.records_v2 else "refused: rows with several keys"
 
     def try_new_audience(self) -> Verdict:
@@ -210,20 +210,20 @@ class Rehearsal:
         """Switch the audience to another list. Return the verdict: whether Pinterest shows the new list in it."""
         facts = self.facts
         audience_id = self.made["audience"]
-        second = self._create_list(_SECOND_LIST_RECORDS)
+        second = self._create_fake_list(_SECOND_LIST_RECORDS)
 
         def is_switched() -> bool:
             audience = self.api.find_audience(audience_id)
             return audience is not None and audience.customer_list_id == second
 
-        facts.move_obeyed = self._try_request(lambda: request_switch(self.api, audience_id, list_id=second))
+        facts.move_obeyed = self._is_request_accepted(lambda: request_switch(self.api, audience_id, list_id=second))
         if not facts.move_obeyed:
             return "refused: an audience keeps its list"
         (facts.move_seconds,) = self._measure_delays(is_switched)
         facts.move_obeyed = facts.move_seconds is not None
         return "switched to another list" if facts.move_obeyed else "accepted, but not visible within a minute"
 
-    def try_audience_removal(self) -> Verdict:
+    def try_removing_audience(self) -> Verdict:
         """Remove the audience. Return the verdict: whether it can still be read, and be removed a second time."""
         facts = self.facts
         audience_id = self.made["audience"]
@@ -264,14 +264,14 @@ class Rehearsal:
         people = (f"{number}@{self.key}.invalid" for number in range(count * layout.width // DIGEST_BYTES))
         return Batch([(layout, b"".join(hashlib.sha256(person.encode()).digest() for person in people))])
 
-    def _create_list(self, count: int) -> str:
+    def _create_fake_list(self, count: int) -> str:
         name = f"{self.name} of {count} records"
         return self.api.create_customer_list(name=name, list_type="EMAIL", records=self._make_fake_batch(count)).id
 
     def _add_records(self, api: Api, records: Batch) -> None:
         api.change_records(self.made["list"], records, operation="ADD")
 
-    def _try_request(self, request: Callable[[], object]) -> bool:
+    def _is_request_accepted(self, request: Callable[[], object]) -> bool:
         """Call `request`. Return True if Pinterest accepts it, False if it refuses the content. Raises other errors."""
         try:
             request()
@@ -313,7 +313,9 @@ STEPS = (
     Step("token", "POST oauth/token three times: second with the old refresh token", Rehearsal.try_token_rotation),
     Step("account", "GET ad_accounts", Rehearsal.try_account_access),
     Step("list_without_records", "POST customer_lists without records", Rehearsal.try_list_without_records, 1),
-    Step("list", "POST customer_lists with 10,000 records, then GET until it shows", Rehearsal.try_new_list, 1),
+    Step(
+        "list", "POST customer_lists with 10,000 records, then GET until it shows", Rehearsal.measure_new_list_delays, 1
+    ),
     Step(
         "batches",
         "PATCH customer_lists ADD with 20,000, 50,000 and 100,000 records",
@@ -322,7 +324,7 @@ STEPS = (
         "list",
     ),
     Step("at_once", "PATCH customer_lists ADD, 1, 2, 4 and 8 at once", Rehearsal.try_batches_at_once, 15, "list"),
-    Step("records_v2", "PATCH customer_lists ADD with records_v2", Rehearsal.try_several_keys, 1, "list"),
+    Step("records_v2", "PATCH customer_lists ADD with records_v2", Rehearsal.try_multi_key_records, 1, "list"),
     Step("audience", "POST audiences on the list", Rehearsal.try_new_audience, 1, "list"),
     Step(
         "move",
@@ -331,5 +333,5 @@ STEPS = (
         2,
         "audience",
     ),
-    Step("remove", "PATCH audiences REMOVE, GET, and REMOVE again", Rehearsal.try_audience_removal, 2, "audience"),
+    Step("remove", "PATCH audiences REMOVE, GET, and REMOVE again", Rehearsal.try_removing_audience, 2, "audience"),
 )

@@ -17,7 +17,7 @@ import yaml
 
 from td_pinterest_op.cli import project_folder, screen
 from td_pinterest_op.cli.lint.rules import check_workflow
-from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, OTHER_INIT_JOBS
+from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, NON_EXPORT_INIT_JOBS
 from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
@@ -190,10 +190,10 @@ def test_folder_of_every_action_passes_check_with_its_alert_and_region(
 
 def test_every_shipped_workflow_is_offered() -> None:
     names = {path.stem.removeprefix("pinterest_") for path in SHIPPED_WORKFLOWS_FOLDER.glob("*.dig")}
-    assert names == {"export", *OTHER_INIT_JOBS}
+    assert names == {"export", *NON_EXPORT_INIT_JOBS}
 
 
-@pytest.mark.parametrize("name", OTHER_INIT_JOBS)
+@pytest.mark.parametrize("name", NON_EXPORT_INIT_JOBS)
 def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, folder: Path, name: str) -> None:
     ran = init("--job", name, *OPTIONS[:2])
     assert ran.code == 0, ran.err
@@ -316,7 +316,7 @@ def test_audience_of_the_environment_is_that_of_a_folder_without_questions(
     assert read_settings(folder)["audience_id"] == audience
 
 
-@pytest.mark.parametrize(("job", "code"), [("create", 2), *((job, 0) for job in OTHER_INIT_JOBS)])
+@pytest.mark.parametrize(("job", "code"), [("create", 2), *((job, 0) for job in NON_EXPORT_INIT_JOBS)])
 def test_audience_of_the_environment_is_nothing_to_a_job_without_an_existing_audience(
     init: Init, monkeypatch: pytest.MonkeyPatch, job: str, code: int
 ) -> None:

@@ -22,8 +22,8 @@ from td_pinterest_op.http.transport import (
     NoResponseError,
     Response,
     Transport,
-    _BoundedResponse,
     _OversizedError,
+    _StallLimitedResponse,
 )
 from td_pinterest_op.redaction.secret import mask_sensitive_data
 from tests import children
@@ -327,25 +327,25 @@ def test_oversized_success_is_rejected_before_its_end(serve: Serve) -> None:
     ids=["first line", "header line", "trailers", "chunk's length", "body"],
 )
 def test_response_that_arrives_slowly_without_end_is_rejected(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("td_pinterest_op.http.transport._READ_TIMEOUTS_WITHOUT_DATA", LIMIT / GENEROUS)
-    monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_BODY_SECONDS", LIMIT)
+    monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_IDLE_READ_TIMEOUTS", LIMIT / GENEROUS)
+    monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_RESPONSE_BODY_SECONDS", LIMIT)
     with peer(serve) as server, transport() as client:
         assert failure_of(client, server.address) is Failure.OVERSIZED
 
 
 def test_piece_of_a_body_that_fills_too_slowly_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_BODY_SECONDS", -1.0)
+    monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_RESPONSE_BODY_SECONDS", -1.0)
     ours, theirs = socket.socketpair()
-    with ours, theirs, _BoundedResponse(ours) as response:
+    with ours, theirs, _StallLimitedResponse(ours) as response:
         theirs.sendall(bytes(10))
         with pytest.raises(_OversizedError):
             response.fp.read(10)  # as urllib3 1.26 reads, which waits for a whole piece
 
 
 def test_more_bytes_than_allowed_since_the_last_piece_of_data_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("td_pinterest_op.http.transport._MOST_BYTES_WITHOUT_DATA", 12)
+    monkeypatch.setattr("td_pinterest_op.http.transport._MOST_RESPONSE_OVERHEAD_BYTES", 12)
     ours, theirs = socket.socketpair()
-    with ours, theirs, _BoundedResponse(ours) as response:
+    with ours, theirs, _StallLimitedResponse(ours) as response:
         theirs.sendall(bytes(10))
         response.fp.read(10)
         response.restart_read_limits()

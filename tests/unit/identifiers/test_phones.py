@@ -106,7 +106,7 @@ _numbers = st.builds(
 @given(_numbers)
 @settings(max_examples=examples(2000))
 def test_fast_path_agrees_with_the_parser_of_the_library(number: str) -> None:
-    assert phones.recognise_phone_lines(number.encode() + b"\n") in (
+    assert phones.extract_phone_digits(number.encode() + b"\n") in (
         [b""],
         [str(phones.normalise_phone(number, None)).encode()],
     )

@@ -33,7 +33,7 @@ class Office:
 
     def replace(self, *, has_worked: bool) -> bool:
         """Replace the token in use."""
-        return self.tokens.discard_refused_token(self.tokens.get_token(), has_worked=has_worked)
+        return self.tokens.replace_refused_token(self.tokens.get_token(), has_worked=has_worked)
 
 
 def office(*answers: Response | Failure, needs_scopes: bool = False) -> Office:
@@ -112,7 +112,7 @@ def test_threads_whose_token_was_refused_renew_it_once_together() -> None:
     refused = rig.tokens.get_token()
 
     def renewed() -> str:
-        assert rig.tokens.discard_refused_token(refused, has_worked=False)
+        assert rig.tokens.replace_refused_token(refused, has_worked=False)
         return rig.token()
 
     assert in_threads(16, renewed) == ["access-2"] * 16
@@ -190,9 +190,9 @@ def test_a_token_that_never_worked_is_renewed_once() -> None:
 def test_refusal_of_an_earlier_token_renews_nothing() -> None:
     rig = office()
     first = rig.tokens.get_token()
-    assert rig.tokens.discard_refused_token(first, has_worked=True)
+    assert rig.tokens.replace_refused_token(first, has_worked=True)
     for _ in range(20):
-        assert rig.tokens.discard_refused_token(first, has_worked=True)
+        assert rig.tokens.replace_refused_token(first, has_worked=True)
     assert rig.token() == "access-2"
     assert len(rig.scene.script.sent) == 2
 
@@ -201,7 +201,7 @@ def test_a_refresh_after_a_refusal_uses_the_token_that_another_task_has_stored()
     rig = office()
     token = rig.tokens.get_token()
     rig.stored[0] = Secret("s3cr3t-refresh-of-another-task")
-    assert rig.tokens.discard_refused_token(token, has_worked=False)
+    assert rig.tokens.replace_refused_token(token, has_worked=False)
     assert rig.token() == "access-2"
     assert b"refresh_token=s3cr3t-refresh-of-another-task" in rig.scene.script.sent[1].body
 

@@ -126,8 +126,8 @@ def send(rate_limiter: RateLimiter, *, write: bool) -> float:
 def test_block_holds_every_request_until_the_longest_one_ends() -> None:
     time = FakeTime()
     rate_limiter = paced(time)
-    rate_limiter.extend_common_delay(7)
-    rate_limiter.extend_common_delay(3)
+    rate_limiter.delay_all_requests(7)
+    rate_limiter.delay_all_requests(3)
     assert send(rate_limiter, write=False) == 7
     assert send(rate_limiter, write=True) == 0
     assert time.now() == NOW + 7
@@ -139,11 +139,11 @@ def test_block_holds_a_request_that_is_waiting_already() -> None:
 
     def sleep(seconds: float) -> None:
         if not time.slept:
-            rate_limiter.extend_common_delay(20)
+            rate_limiter.delay_all_requests(20)
         time.sleep(seconds)
 
     rate_limiter._sleep = sleep
-    rate_limiter.extend_common_delay(2)
+    rate_limiter.delay_all_requests(2)
     send(rate_limiter, write=True)
     assert time.now() == NOW + 20
 
@@ -153,9 +153,9 @@ def test_block_holds_a_request_that_is_waiting_already() -> None:
     [
         (lambda own, _other: own.wait(1), True),
         (lambda _own, other: other.wait(1), False),
-        (lambda own, _other: own.extend_common_delay(1), True),
-        (lambda _own, other: other.extend_common_delay(1), True),
-        (lambda _own, other: other.extend_common_delay(0), False),
+        (lambda own, _other: own.delay_all_requests(1), True),
+        (lambda _own, other: other.delay_all_requests(1), True),
+        (lambda _own, other: other.delay_all_requests(0), False),
         (lambda own, _other: [send(own, write=True) for _ in range(6)], False),
         (lambda own, _other: [send(own, write=True) for _ in range(7)], True),
         (lambda own, other: [send(other, write=True) for _ in range(6)] and send(own, write=True), True),
@@ -167,7 +167,7 @@ def test_waits_are_own_retries_pauses_of_all_and_long_pauses_before_an_own_reque
     own = paced(FakeTime(), per_minute=6)
     other = own.copy_with_shared_limits()
     wait(own, other)
-    assert (own.wait_count > 0) == counts
+    assert (own.past_wait_count > 0) == counts
 
 
 def test_stopped_limiter_lets_no_request_leave_and_names_the_first_reason() -> None:
@@ -187,7 +187,7 @@ def test_stopped_limiter_lets_no_request_leave_and_names_the_first_reason() -> N
 def test_waiting_request_notices_the_stop_within_a_second(wait: Callable[[RateLimiter], Any]) -> None:
     time = FakeTime()
     rate_limiter = paced(time)
-    rate_limiter.extend_common_delay(300)
+    rate_limiter.delay_all_requests(300)
 
     def sleep(seconds: float) -> None:
         if time.now() >= NOW + 5:

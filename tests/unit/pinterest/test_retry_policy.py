@@ -4,7 +4,7 @@ import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
 from td_pinterest_op.http.transport import Failure
-from td_pinterest_op.pinterest.retry_policy import FAILURE_DECISIONS, Recovery, judge_response
+from td_pinterest_op.pinterest.retry_policy import FAILURE_DECISIONS, Recovery, decide_after_response
 
 RETRY = Recovery.RETRY
 WAIT = Recovery.WAIT
@@ -16,8 +16,8 @@ MAYBE = True
 
 @pytest.mark.parametrize("status", [200, 299])
 def test_a_2xx_is_a_success_whatever_its_code(status: int) -> None:
-    assert judge_response(status, None) is None
-    assert judge_response(status, 8) is None
+    assert decide_after_response(status, None) is None
+    assert decide_after_response(status, 8) is None
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_2xx_is_a_success_whatever_its_code(status: int) -> None:
 def test_status_and_code_decide_what_to_do_and_who_must_act(
     status: int, code: int | None, recovery: Recovery, error: type[ExportError], maybe_applied: bool
 ) -> None:
-    row = judge_response(status, code)
+    row = decide_after_response(status, code)
     assert row is not None
     assert (recovery, error, maybe_applied) == (row.recovery, row.error, row.maybe_applied)
     assert row.advice
@@ -85,7 +85,7 @@ def test_failure_without_a_response_decides_what_to_do_and_who_must_act(
 def test_message_decides_where_status_and_code_are_ambiguous(
     status: int, code: int | None, message: str, recovery: Recovery, advice: str
 ) -> None:
-    row = judge_response(status, code, message)
+    row = decide_after_response(status, code, message)
     assert row is not None
     assert recovery is row.recovery
     assert advice in row.advice

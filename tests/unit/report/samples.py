@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from td_pinterest_op.report.entry import Entry, build_entry
+from td_pinterest_op.report.entry import ReportEntry, build_entry
 from td_pinterest_op.report.page import render_page
-from td_pinterest_op.run_history.history_table import FOLLOW_UP_ROW, RUN_ROW, build_run_row
+from td_pinterest_op.run_history.history_table import RUN_ROW, STATUS_CHECK_ROW, build_run_row
 
 FIRST_DAY = datetime(2026, 11, 1, 7, 0, tzinfo=timezone.utc)
 AUDIENCE_ID = "549755885175000002"
@@ -40,14 +40,14 @@ def statistics(*, sent: int = 1000, **others: Any) -> dict[str, Any]:
     } | others
 
 
-def run(day: int = 0, **others: Any) -> Entry:
+def run(day: int = 0, **others: Any) -> ReportEntry:
     """A run on a day; every day a hundred people more."""
     row = {"kind": RUN_ROW, "session_uuid": f"session {day} {others.get('time')}", "attempt_id": 1}
     time = {"time": (FIRST_DAY + timedelta(days=day)).timestamp()}
     return build_entry(build_run_row(time | statistics(sent=1000 + 100 * day, **others) | row))
 
 
-def mirror(day: int = 0, **others: Any) -> Entry:
+def mirror(day: int = 0, **others: Any) -> ReportEntry:
     """A day of a mirror: 2,000 rows, 305 withheld, 1,695 in the audience, of whom 40 joined; 12 left."""
     withheld = {"suppressed": 200, "without_consent": 5, "control": 100}
     figures = {
@@ -61,16 +61,16 @@ def mirror(day: int = 0, **others: Any) -> Entry:
     return run(day, **figures | others)
 
 
-def other_action(day: int = 0, **others: Any) -> Entry:
+def other_action(day: int = 0, **others: Any) -> ReportEntry:
     """A run of an action that is no mirror, as the operator stores it: with a mirror's figures, all zero."""
     return run(day, members=None, mirror=dict.fromkeys(MIRROR, 0) | {"mode": None, "plan": None}, **others)
 
 
-def follow_up(day: int = 0, *, status: str = "READY", size: int | None = 900, **others: Any) -> Entry:
+def follow_up(day: int = 0, *, status: str = "READY", size: int | None = 900, **others: Any) -> ReportEntry:
     """A look at the audience, five hours after the run of the day."""
     at = FIRST_DAY + timedelta(days=day, hours=5)
     row = {
-        "kind": FOLLOW_UP_ROW,
+        "kind": STATUS_CHECK_ROW,
         "audience_id": AUDIENCE_ID,
         "audience_name": "Newsletter readers",
         "time": at.timestamp(),
@@ -78,6 +78,6 @@ def follow_up(day: int = 0, *, status: str = "READY", size: int | None = 900, **
     return build_entry(row | {"audience_status": status, "audience_size": size} | others)
 
 
-def page(*entries: Entry, **options: Any) -> str:
+def page(*entries: ReportEntry, **options: Any) -> str:
     """The page about a history, as of the first day."""
     return render_page(entries, now=FIRST_DAY, **options)

@@ -6,8 +6,8 @@ from td_pinterest_op.report.entry import build_entry, parse_time
 from td_pinterest_op.run_history.history_table import (
     COLUMN_TYPES,
     FAILED_OUTCOME,
-    FOLLOW_UP_ROW,
     RUN_ROW,
+    STATUS_CHECK_ROW,
     SUCCESS_OUTCOME,
     build_run_row,
     convert_flags_to_columns,
@@ -39,7 +39,7 @@ def test_every_figure_of_the_statistics_has_its_column() -> None:
         ({"kind": "run", "rows_read": 1}, RUN_ROW, SUCCESS_OUTCOME),
         ({"kind": "run", "rows_read": 1, "error": "refused"}, RUN_ROW, FAILED_OUTCOME),
         ({"kind": "run", "outcome": "failed"}, RUN_ROW, FAILED_OUTCOME),
-        ({"kind": "follow-up", "audience_status": "READY"}, FOLLOW_UP_ROW, SUCCESS_OUTCOME),
+        ({"kind": "follow-up", "audience_status": "READY"}, STATUS_CHECK_ROW, SUCCESS_OUTCOME),
     ],
 )
 def test_an_entry_has_its_kind_and_its_outcome(given: dict[str, object], kind: str, outcome: str) -> None:

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.report.entry import Entry
-from td_pinterest_op.report.funnel import KEPT_BAR, LOST_BAR, MATCHED_BAR, Bar, build_funnel
+from td_pinterest_op.report.entry import ReportEntry
+from td_pinterest_op.report.funnel import LOST_BAR, MATCHED_BAR, REMAINING_BAR, Bar, build_funnel
 from tests.unit.report.samples import MIRROR, follow_up, mirror, page, run
 
 WITHHELD = {"suppressed": 90, "without_consent": 0, "control": 60}
 RECORDS = {"unique": 1000, "duplicate": 250, "sent": 830, "refused": 20, "withheld": WITHHELD}
 TWO_COLUMNS = {"read": 800, "valid": 1250, "invalid": 350, "invalid_by_reason": {"null": 350}}
 REMOVE: dict[str, Any] = {"action": "remove_people_from_current_audience"}
-RUNS: dict[str, Entry] = {
+RUNS: dict[str, ReportEntry] = {
     "plain": run(),
     "withheld": run(records=RECORDS),
     "mirror": mirror(9),
@@ -33,7 +33,7 @@ def text_of(bar: Bar) -> str:
 
 def sums(bars: Sequence[tuple[str, float]]) -> list[tuple[float, float]]:
     """Between each two bars of what is left: the former without the losses, and the latter."""
-    kept = [index for index, (kind, _) in enumerate(bars) if kind == KEPT_BAR]
+    kept = [index for index, (kind, _) in enumerate(bars) if kind == REMAINING_BAR]
     return [
         (bars[first][1] - sum(count for _, count in bars[first + 1 : second]), bars[second][1])
         for first, second in pairwise(kept)
@@ -53,7 +53,7 @@ def test_the_figures_that_the_page_shows_add_up(name: str) -> None:
 
 
 def test_a_mirror_adds_up_as_an_export_does() -> None:
-    assert [text_of(bar) for bar in build_funnel(mirror(9), size_entry=follow_up(9))] == [
+    assert [text_of(bar) for bar in build_funnel(mirror(9), later_entry_with_size=follow_up(9))] == [
         "Rows read 2000", "Valid 2000", "Different people 2000", "Opted out 200", "Without consent 5",
         "Control group 100", "In the audience 1695", "Matched by Pinterest 900",
     ]  # fmt: skip
@@ -68,7 +68,7 @@ def test_a_mirror_adds_up_as_an_export_does() -> None:
         (mirror(mirror=MIRROR | dict.fromkeys(("joined", "left", "resent"), 0)), "<small>nobody joined or left"),
     ],
 )
-def test_a_mirror_has_changed_only_what_it_has_finished(last_run: Entry, label: str) -> None:
+def test_a_mirror_has_changed_only_what_it_has_finished(last_run: ReportEntry, label: str) -> None:
     assert f"{label}</small>" in page(last_run)
 
 
@@ -84,12 +84,12 @@ def test_a_mirror_has_changed_only_what_it_has_finished(last_run: Entry, label: 
         (run(**REMOVE, dry_run=True), ["Different people 1000", "Would be taken out 1000"]),
     ],
 )
-def test_the_last_bars_show_the_result(last_run: Entry, end: list[str]) -> None:
-    assert end == [text_of(bar) for bar in build_funnel(last_run, size_entry=None)][-len(end) :]
+def test_the_last_bars_show_the_result(last_run: ReportEntry, end: list[str]) -> None:
+    assert end == [text_of(bar) for bar in build_funnel(last_run, later_entry_with_size=None)][-len(end) :]
 
 
 def test_a_loss_is_drawn_right_of_the_rest_and_omitted_if_zero() -> None:
-    bars = {bar.label: bar for bar in build_funnel(run(records=RECORDS), size_entry=None)}
+    bars = {bar.label: bar for bar in build_funnel(run(records=RECORDS), later_entry_with_size=None)}
     html = page(run(records=RECORDS))
     assert re.findall(r'<span style="(.*?)">', html)[:2] == [
         "margin-left: 0%; width: 100.0%",
@@ -100,11 +100,11 @@ def test_a_loss_is_drawn_right_of_the_rest_and_omitted_if_zero() -> None:
     assert bars["Rejected"].note == "null 260, not an email 90"
     reasons = {"null": 5, "empty": 4, "too_long": 3, "not_an_email": 2, "placeholder": 1}
     mixed = build_funnel(
-        run(rows={"read": 20, "valid": 5, "invalid": 15, "invalid_by_reason": reasons}), size_entry=None
+        run(rows={"read": 20, "valid": 5, "invalid": 15, "invalid_by_reason": reasons}), later_entry_with_size=None
     )
     assert mixed[1].note == "null 5, empty 4, too long 3, 2 other reasons"
 
 
 @pytest.mark.parametrize("rows", [{"read": 0}, {}])
 def test_a_run_that_read_no_row_has_no_picture(rows: dict[str, Any]) -> None:
-    assert build_funnel(run(rows=rows), size_entry=None) == []
+    assert build_funnel(run(rows=rows), later_entry_with_size=None) == []

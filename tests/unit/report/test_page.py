@@ -8,7 +8,7 @@ import pytest
 
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
-from td_pinterest_op.report.entry import Entry, build_entry
+from td_pinterest_op.report.entry import ReportEntry, build_entry
 from td_pinterest_op.run_history.history_table import FAILED_OUTCOME, LIFT_ROW, RUN_ROW
 from tests import guard
 from tests.unit.report.samples import AUDIENCE_ID, FIRST_DAY, follow_up, mirror, other_action, page, run
@@ -22,7 +22,7 @@ def shown(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL))
 
 
-def text_of(*entries: Entry, **options: Any) -> str:
+def text_of(*entries: ReportEntry, **options: Any) -> str:
     """The text of the page about a history."""
     return shown(page(*entries, **options))
 
@@ -43,7 +43,7 @@ def test_the_table_compares_a_run_with_the_last_success() -> None:
         ([run(-1), run(0, dry_run=True, records={"unique": 1000, "sent": 0})], "+200 compared with the last success"),
     ],
 )
-def test_the_card_of_sent_people_has_one_comparison_with_the_last_success(before: list[Entry], said: str) -> None:
+def test_the_card_of_sent_people_has_one_comparison_with_the_last_success(before: list[ReportEntry], said: str) -> None:
     text = text_of(*before, run(1))
     assert f"People sent by this run 1,100 {said} Size at the end of the run" in text
 
@@ -133,7 +133,7 @@ KILLED = build_entry(
         (KILLED, "nothing is known of what it did"),
     ],
 )
-def test_a_failed_run_without_rows_shows_no_figures_of_rows(last: Entry, note: str) -> None:
+def test_a_failed_run_without_rows_shows_no_figures_of_rows(last: ReportEntry, note: str) -> None:
     text = text_of(run(0), last)
     assert f"People sent by this run – {note}" in text
     assert "What the run did, in figures It failed." in text
@@ -183,7 +183,7 @@ FIGURES = {
 }  # fmt: skip
 
 
-def comparison(day: int = 3, summary: str = "The audience brought conversions.", **others: Any) -> Entry:
+def comparison(day: int = 3, summary: str = "The audience brought conversions.", **others: Any) -> ReportEntry:
     row = {"kind": LIFT_ROW, "audience_id": AUDIENCE_ID, "summary": summary, "lift": json.dumps(FIGURES)}
     return build_entry(
         row | {"time": (FIRST_DAY + timedelta(days=day)).timestamp(), "session_uuid": f"lift {day}"} | others
@@ -209,7 +209,7 @@ def test_the_newest_successful_comparison_is_shown() -> None:
 
 
 @pytest.mark.parametrize("entries", [[], [comparison()], [follow_up(status="")], [follow_up(audience_status=None)]])
-def test_a_history_without_run_and_status_is_an_error(entries: list[Entry]) -> None:
+def test_a_history_without_run_and_status_is_an_error(entries: list[ReportEntry]) -> None:
     with pytest.raises(SettingsError, match="has no runs and no status checks"):
         page(*entries)
 
@@ -250,7 +250,7 @@ def test_a_figure_that_is_zero_in_both_runs_is_left_out() -> None:
         ({}, [follow_up(2, status="REMOVED", size=900)]),
     ],
 )
-def test_an_audience_without_people_shows_no_size(last: dict[str, Any], look: list[Entry]) -> None:
+def test_an_audience_without_people_shows_no_size(last: dict[str, Any], look: list[ReportEntry]) -> None:
     html = page(run(0), follow_up(0), run(1, **last, **NOTHING_READ), *look)
     assert "<dt>Matched by Pinterest" not in html
 
@@ -268,7 +268,7 @@ def test_an_audience_without_people_shows_no_size(last: dict[str, Any], look: li
     ids=["add, then mirror", "adopted people", "add", "dry run", "failed", "failed early"],
 )
 def test_page_says_how_many_are_in_the_audience_only_if_the_last_run_knows_it(
-    before: Entry, last: Entry, tile: str, members: str
+    before: ReportEntry, last: ReportEntry, tile: str, members: str
 ) -> None:
     html = page(before, last)
     text = shown(html)

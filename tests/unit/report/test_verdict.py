@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.report.entry import Entry
+from td_pinterest_op.report.entry import ReportEntry
 from td_pinterest_op.report.verdict import choose_report_text
 from tests.unit.report.samples import follow_up, mirror, run
 
@@ -41,7 +41,7 @@ DELETE = run(action="delete_current_audience")
     ],
 )
 def test_the_headline_gives_the_state_of_the_audience(
-    last_run: Entry | None, seen: Entry | None, tone: str, headline: str
+    last_run: ReportEntry | None, seen: ReportEntry | None, tone: str, headline: str
 ) -> None:
     said = choose_report_text(last_run, seen)
     assert (tone, headline) == (said.tone, said.headline)
@@ -61,7 +61,7 @@ WITHHELD = {"suppressed": 100, "without_consent": 50, "control": 50}
         (run(error="Down.", records={"unique": 1000, "sent": 0}), "0 of 1,000 people"),
     ],
 )
-def test_a_failed_run_shows_how_many_were_confirmed_and_why_it_failed(failed: Entry, reached: str) -> None:
+def test_a_failed_run_shows_how_many_were_confirmed_and_why_it_failed(failed: ReportEntry, reached: str) -> None:
     assert choose_report_text(failed, None).detail == f"Pinterest confirmed {reached}. Down."
 
 

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from td_pinterest_op.run_history.history_table import COLUMN_TYPES
-from td_pinterest_op.treasure_data.tables import build_create_or_alter
+from td_pinterest_op.treasure_data.tables import build_create_or_alter_sql
 from tests.emulators.td.sql import statements
 from tests.emulators.td.warehouse import fetch_rows, run_statement
 
@@ -20,7 +20,7 @@ class Warehouse:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         connection.execute(f"SET VARIABLE td_now = {NOW}")
-        self.run(build_create_or_alter(TABLE, COLUMN_TYPES, None, content="history"))
+        self.run(build_create_or_alter_sql(TABLE, COLUMN_TYPES, None, description="history"))
 
     def run(self, query: str) -> list[dict[str, Any]]:
         """The rows of the last of these statements."""

@@ -9,12 +9,12 @@ import yaml
 
 from td_pinterest_op.run_history.history_table import (
     COLUMN_TYPES,
-    build_follow_up_row,
     build_insert_statement,
     build_run_row,
+    build_status_check_row,
     convert_flags_to_columns,
 )
-from td_pinterest_op.treasure_data.tables import build_create_or_alter
+from td_pinterest_op.treasure_data.tables import build_create_or_alter_sql
 from tests.unit.report.samples import statistics
 from tests.unit.run_history.conftest import TABLE, Warehouse
 
@@ -40,8 +40,8 @@ def write(warehouse: Warehouse, *rows: dict[str, Any]) -> None:
 
 def test_a_table_gets_exactly_the_columns_that_it_lacks() -> None:
     names = COLUMN_TYPES.keys() - {"time"}
-    assert build_create_or_alter(TABLE, COLUMN_TYPES, names | {"dry_run"}, content="history") == ""
-    statement = build_create_or_alter(TABLE, COLUMN_TYPES, names - {"task", "is_dry_run"}, content="history")
+    assert build_create_or_alter_sql(TABLE, COLUMN_TYPES, names | {"dry_run"}, description="history") == ""
+    statement = build_create_or_alter_sql(TABLE, COLUMN_TYPES, names - {"task", "is_dry_run"}, description="history")
     assert statement.splitlines()[1:] == [
         f'ALTER TABLE "{TABLE}" ADD COLUMN IF NOT EXISTS "task" varchar;',
         f'ALTER TABLE "{TABLE}" ADD COLUMN IF NOT EXISTS "is_dry_run" bigint',
@@ -49,7 +49,7 @@ def test_a_table_gets_exactly_the_columns_that_it_lacks() -> None:
 
 
 def test_every_column_has_a_type_that_treasure_datas_tables_know() -> None:
-    statement = build_create_or_alter(TABLE, COLUMN_TYPES, None, content="history")
+    statement = build_create_or_alter_sql(TABLE, COLUMN_TYPES, None, description="history")
     types = set(re.findall(r'^  "\w+" (\w+),?$', statement, re.MULTILINE))
     assert types == {"varchar", "bigint", "double"}
 
@@ -93,7 +93,7 @@ def test_text_from_elsewhere_is_masked_and_cut(warehouse: Warehouse, name: str, 
 def test_the_usual_questions_count_a_row_that_was_written_twice_once(warehouse: Warehouse) -> None:
     for _ in range(2):
         write(warehouse, SESSION | dict(build_run_row(statistics())))
-        write(warehouse, SESSION | {"ad_account_id": "5"} | dict(build_follow_up_row(AUDIENCE)))
+        write(warehouse, SESSION | {"ad_account_id": "5"} | dict(build_status_check_row(AUDIENCE)))
         write(warehouse, FAILED | {"audience_id": "12"})
     asked = {name: warehouse.run((QUERIES / f"history_{name}.sql").read_text()) for name in ANSWERS}
     assert {name: sorted(row[ANSWERED[name]] for row in rows) for name, rows in asked.items()} == ANSWERS

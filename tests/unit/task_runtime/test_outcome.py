@@ -15,7 +15,7 @@ def test_stopped_task_logs_its_paragraph_since_digdag_ends_with_it(caplog: pytes
     services: Any = SimpleNamespace(task=Task(params={"attempt_id": 1}, environ={}))
     stopped = StoppedError("the run was stopped (SIGINT)")
     with pytest.raises(StoppedError):
-        publish_outcome_and_raise(services, stopped, history=None, rows=[], about=[("audience", "4")])
+        publish_outcome_and_raise(services, stopped, history=None, rows=[], error_subjects=[("audience", "4")])
     assert caplog.record_tuples == [
         ("td_pinterest_op.task_runtime.outcome", logging.ERROR, "the run was stopped (SIGINT) (audience 4)")
     ]

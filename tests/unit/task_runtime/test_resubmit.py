@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import AccountError, ExportError
-from td_pinterest_op.task_runtime.process import GuardedTaskRun, rerun_task_if_allowed
+from td_pinterest_op.task_runtime.process import GuardedTaskRun, rerun_after_refused_token
 
 ENVIRONMENT = {"PINTEREST_REFRESH_TOKEN": "${secret:pinterest.refresh_token}"}
 PARAMS = {
@@ -66,7 +66,7 @@ def test_task_is_resubmitted_twice_with_one_token(
     left: list[dict[str, Any]], before: object, expected: int | None
 ) -> None:
     sys.modules["digdag"].env.params["pinterest_refused_token"] = before
-    assert rerun_task_if_allowed(refused()) == (expected is not None)
+    assert rerun_after_refused_token(refused()) == (expected is not None)
     assert [subtask["pinterest_refused_token"]["times"] for subtask in left] == ([expected] if expected else [])
 
 

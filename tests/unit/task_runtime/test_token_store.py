@@ -91,7 +91,7 @@ def test_a_local_secret_is_replaced_where_it_was_as_often_as_it_is_issued_and_st
     file.parent.chmod(0o770)
     kept = store(project_id=1)
     for issued in (NEW, NEWER):
-        kept.save_token_or_warn(issued, 60 * DAY_SECONDS)
+        kept.save_token_or_warn_of_expiry(issued, 60 * DAY_SECONDS)
         assert issued.reveal() == file.read_text()
     # Whoever shares the folder goes on sharing it.
     assert tuple(stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent)) == (0o600, 0o770)
@@ -124,7 +124,7 @@ def test_a_run_on_a_server_uses_no_local_secret(
     monkeypatch.chdir(home / folder)
     server = serve()
     kept = store(environ, project_id=project_id)
-    kept.save_token_or_warn(NEW, None)
+    kept.save_token_or_warn_of_expiry(NEW, None)
     assert (only_request(server).method, only_request(server).url) == ("PUT", url)
     assert file.read_text() == OLD.reveal()
     assert kept.read_stored_refresh_token() is None
@@ -144,7 +144,7 @@ def test_a_local_run_with_an_endpoint_stores_nothing_on_the_server(
     server = serve()
     kept = store({"DIGDAG_ENDPOINT": SERVER}, project_id=1)
     assert kept.read_stored_refresh_token() is None
-    kept.save_token_or_warn(NEW, None)
+    kept.save_token_or_warn_of_expiry(NEW, None)
     assert server.sent == []
     (warning,) = warnings(caplog)
     assert "the old token is not in a local secrets file, and only a task of a workflow server stores one" in warning
@@ -169,7 +169,7 @@ def test_token_is_saved_over_the_one_that_this_run_knows(
         file.write_text(content)
     if is_adopted:
         assert kept.read_stored_refresh_token() == NEWER
-    kept.save_token_or_warn(NEW, 60 * DAY_SECONDS)
+    kept.save_token_or_warn_of_expiry(NEW, 60 * DAY_SECONDS)
     assert file.read_text() == expected.reveal()
     assert warnings(caplog) == []
 
@@ -180,7 +180,7 @@ def test_local_secret_that_cannot_be_written_stays_with_a_warning(
     file = secrets_file(home / ".config" / "digdag")
     kept = store(project_id=1)
     monkeypatch.setattr(Path, "replace", Mock(side_effect=OSError(28, "No space left on device")))
-    kept.save_token_or_warn(NEW, 60 * DAY_SECONDS)
+    kept.save_token_or_warn_of_expiry(NEW, 60 * DAY_SECONDS)
     (warning,) = warnings(caplog)
     assert "could not be saved (No space left on device)" in warning
     assert OLD == kept.current == kept.read_stored_refresh_token()
@@ -209,7 +209,7 @@ def test_hosted_workflow_keeps_it_in_the_project(
     home: Path, td_server: str | None, host: str, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve()
-    store({"TD_API_SERVER": td_server} if td_server else {}).save_token_or_warn(NEW, 60 * DAY_SECONDS)
+    store({"TD_API_SERVER": td_server} if td_server else {}).save_token_or_warn_of_expiry(NEW, 60 * DAY_SECONDS)
     request = only_request(server)
     assert (request.method, request.url) == ("PUT", f"https://{host}/api/projects/4711/secrets/{KEY}")
     assert json.loads(request.body) == {"value": "s3cr3t-new-token"}
@@ -223,7 +223,9 @@ def test_another_server_gets_its_own_authorisation_and_never_treasure_datas_key(
     home: Path, authorization: str, serve: Serve
 ) -> None:
     server = serve()
-    store({"DIGDAG_ENDPOINT": f"{SERVER}/", "DIGDAG_AUTHORIZATION": authorization}).save_token_or_warn(NEW, None)
+    store({"DIGDAG_ENDPOINT": f"{SERVER}/", "DIGDAG_AUTHORIZATION": authorization}).save_token_or_warn_of_expiry(
+        NEW, None
+    )
     request = only_request(server)
     assert request.url == f"{SERVER}/api/projects/4711/secrets/{KEY}"
     assert (authorization or None) == request.headers.get("Authorization")
@@ -237,7 +239,7 @@ def test_a_passing_failure_is_tried_again_for_a_minute(
     server = serve(*[passing] * 7, answer())
     time = FakeTime()
     kept = store(time=time)
-    kept.save_token_or_warn(NEW, None)
+    kept.save_token_or_warn_of_expiry(NEW, None)
     assert (len(server.sent), sum(time.slept)) == (8, 60.5)
     assert kept.current == NEW
     assert warnings(caplog) == []
@@ -248,7 +250,7 @@ def test_signal_ends_the_waits_between_tries_of_saving_a_token(home: Path, serve
     time = FakeTime()
     shutdown.request_end("SIGTERM")
     try:
-        store(time=time).save_token_or_warn(NEW, None)
+        store(time=time).save_token_or_warn_of_expiry(NEW, None)
     finally:
         shutdown.clear_request()
     assert (len(server.sent), sum(time.slept)) == (8, 0)
@@ -272,7 +274,7 @@ def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     server = serve(response)
-    store().save_token_or_warn(NEW, 60 * DAY_SECONDS)
+    store().save_token_or_warn_of_expiry(NEW, 60 * DAY_SECONDS)
     assert [request.url for request in server.sent] == [HOSTED] * tries
     (warning,) = warnings(caplog)
     for part in (why, IN_60_DAYS, "Authorise the app again", f"in the secret {KEY}"):
@@ -300,7 +302,7 @@ def test_token_without_a_store_is_sent_nowhere(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     server = serve()
-    store(environ, project_id=project_id, secret_name=secret_name).save_token_or_warn(NEW, None)
+    store(environ, project_id=project_id, secret_name=secret_name).save_token_or_warn_of_expiry(NEW, None)
     assert server.sent == []
     (warning,) = warnings(caplog)
     assert why in warning
@@ -313,7 +315,7 @@ def test_first_project_of_a_server_without_an_endpoint_sends_its_token_nowhere(
     (home / WORKSPACE).mkdir(parents=True)
     monkeypatch.chdir(home / WORKSPACE)
     server = serve()
-    store(project_id=1).save_token_or_warn(NEW, None)
+    store(project_id=1).save_token_or_warn_of_expiry(NEW, None)
     assert server.sent == []
     assert "DIGDAG_ENDPOINT is missing in the task's _env" in caplog.text
 
@@ -327,7 +329,7 @@ def test_token_that_ends_within_14_days_causes_a_warning(
     server = serve()
     kept = store()
     for seconds in (None, 14 * DAY_SECONDS + 1, 14 * DAY_SECONDS):
-        kept.save_token_or_warn(None, seconds)
+        kept.save_token_or_warn_of_expiry(None, seconds)
     assert server.sent == []
     (warning,) = warnings(caplog)
     assert "the refresh token expires on 2027-01-29" in warning

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from td_pinterest_op.treasure_data.engine_text import find_names_in_query, hide_values_in_message
+from td_pinterest_op.treasure_data.engine_text import find_words_and_quoted_names, hide_values_in_message
 
 PEOPLE = (
     "Jane Doe",
@@ -164,12 +164,12 @@ SELECT email, "Customer Id", count(*) AS n FROM crm.peple WHERE city = 'Jane Doe
     ],
 )
 def test_names_of_the_query_and_the_engines_own_words_are_shown(words: str) -> None:
-    assert hide_values_in_message(words, find_names_in_query(QUERY)) == words.strip()
+    assert hide_values_in_message(words, find_words_and_quoted_names(QUERY)) == words.strip()
 
 
 def test_what_the_query_compares_with_is_no_name() -> None:
-    assert find_names_in_query(QUERY) >= {"email", "customer id", "peple", "crm"}
-    assert find_names_in_query(QUERY).isdisjoint({"jane", "doe", "jane doe", "nobody"})
+    assert find_words_and_quoted_names(QUERY) >= {"email", "customer id", "peple", "crm"}
+    assert find_words_and_quoted_names(QUERY).isdisjoint({"jane", "doe", "jane doe", "nobody"})
 
 
 def test_a_value_of_several_lines_is_hidden_whole() -> None:

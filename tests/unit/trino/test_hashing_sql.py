@@ -12,9 +12,9 @@ import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from td_pinterest_op.cli.commands.sql import build_control_arms_statement
+from td_pinterest_op.cli.commands.sql import build_control_arms_select
 from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, EMAIL, IdentifierType
-from td_pinterest_op.identifiers.reasons import UNSURE_LETTERS, Reason
+from td_pinterest_op.identifiers.reasons import VERSION_DEPENDENT_LETTERS, Reason
 from td_pinterest_op.records.digests import compute_identifier
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 from td_pinterest_op.trino.hashed_query import UserQuery
@@ -88,7 +88,7 @@ def test_letter_whose_case_some_versions_of_unicode_do_not_know_is_unsure(
 
 
 def test_every_other_letter_has_the_same_lower_case_in_all_versions(database: duckdb.DuckDBPyConnection) -> None:
-    unsure = re.compile(re.sub(r"\\x\{([0-9a-f]+)\}", lambda match: chr(int(match[1], 16)), UNSURE_LETTERS))
+    unsure = re.compile(re.sub(r"\\x\{([0-9a-f]+)\}", lambda match: chr(int(match[1], 16)), VERSION_DEPENDENT_LETTERS))
     letters = map(chr, range(sys.maxunicode + 1))
     cased = [letter for letter in letters if letter.lower() != letter and not unsure.match(letter)]
     # As many as in Unicode 10, and in 18: a version of Python that knows more of them needs another block in the rule.
@@ -107,7 +107,7 @@ def test_only_an_address_that_the_operator_can_hash_is_unsure(database: duckdb.D
 def test_the_shipped_query_of_the_arms_is_the_one_that_an_export_follows() -> None:
     salt = """'${String(lift.salt).replace(/'/g, "''")}'"""
     query = UserQuery(text="SELECT customer_id FROM people WHERE opted_in = 1", names=["customer_id"], columns=[])
-    statement = build_control_arms_statement(
+    statement = build_control_arms_select(
         query, by="customer_id", salt_sql=salt, share_sql="${Math.round(lift.percent * 100)}"
     )
     shipped = (QUERIES / "control.sql").read_text(encoding="utf-8")

@@ -324,7 +324,7 @@ def test_memory_grows_with_different_identifiers_only(
                     people.add_block([column], [False] * 1000)
                 assert sum(len(kept) for kept, _ in people.find_sendable()) == different - 1
                 if isinstance(people, MultiIdentifierPeople):
-                    assert sum(1 for _ in people.find_identifiers_to_strip()) == 0
+                    assert sum(1 for _ in people.find_shared_withheld_identifiers()) == 0
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
