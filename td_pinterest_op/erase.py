@@ -138,7 +138,7 @@ class _Erasure:
         with contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.get_token()
-            targets = self._discover_new_lists()
+            targets = self._add_lists_not_yet_targeted()
             query, prepared = self._read_people(source, spool)
             requests = len(targets) * math.ceil(stats.unique / settings.limit_records_per_request)
             log.info(
@@ -166,7 +166,7 @@ class _Erasure:
                         log.warning("%s: %s", target.label, target.reason)
                 # A replace may have made a list meanwhile. Listings may lag.
                 services.client.rate_limiter.wait(sum(POLL_WAITS))
-                targets = self._discover_new_lists()
+                targets = self._add_lists_not_yet_targeted()
                 if not targets:
                     break
         failed = [target for target in (*self.targets, *self.unread) if target.reason]
@@ -241,7 +241,7 @@ class _Erasure:
         text = prepend_comments(statement, f"td_pinterest_op: {purpose}", query=query.text)
         run_statement_job(self.services.treasure_data, replace(source.with_new_job_for_each_try(text), purpose=purpose))
 
-    def _discover_new_lists(self) -> list[_ListRemovalResult]:
+    def _add_lists_not_yet_targeted(self) -> list[_ListRemovalResult]:
         """Return the lists of all ad accounts that are not yet among the `targets`, and add them."""
         known = {target.customer_list_id for target in self.targets}
         unread = {target.ad_account_id for target in self.unread}

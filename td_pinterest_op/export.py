@@ -104,7 +104,7 @@ def run_request(
     try:
         action_class = next(each for each in ACTIONS if each.action is settings.action)
         action = action_class(request=request, services=services, stats=stats, reporter=reporter)
-        action.check_audience()
+        action.find_and_check_audience()
         with contextlib.ExitStack() as stack:
             begin = clock()
             try:

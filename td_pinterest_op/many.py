@@ -33,7 +33,7 @@ from td_pinterest_op.settings.structures import LIST_TYPE
 from td_pinterest_op.settings.table import (
     FOR_THIS_RUN_PARAMETER,
     RESTRICTING_SETTING_NAMES,
-    SETTINGS_OF_WHOLE_LIST,
+    SETTINGS_FOR_ALL_ENTRIES,
     TASK_PARAMETERS,
 )
 from td_pinterest_op.settings.types import (
@@ -79,8 +79,8 @@ def export_all_entries(task: Task, timing: Timing) -> dict[str, Any]:
     at_once = parse_at_once(task)
     reject_misplaced_lists(task)
     shared = get_raw_settings(task)
-    common = {name: value for name, value in shared.items() if name in SETTINGS_OF_WHOLE_LIST.by_name}
-    settings = parse_settings(common, table=SETTINGS_OF_WHOLE_LIST, environ=task.environ)
+    common = {name: value for name, value in shared.items() if name in SETTINGS_FOR_ALL_ENTRIES.by_name}
+    settings = parse_settings(common, table=SETTINGS_FOR_ALL_ENTRIES, environ=task.environ)
     waiting = collections.deque(runs)
     threads = []
     with connect_services(task, settings, timing=timing, needs_scopes=True, concurrent_runs=at_once) as services:
@@ -235,7 +235,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     place = f"entry {name}"
     params = {key: entry[key] for key in TASK_PARAMETERS if key in entry}
     settings = {key: value for key, value in entry.items() if key not in {"name", *params}}
-    connecting = SETTINGS_OF_WHOLE_LIST.by_name.keys() - {"type"}
+    connecting = SETTINGS_FOR_ALL_ENTRIES.by_name.keys() - {"type"}
     if common := [key for key, value in settings.items() if key in connecting and not is_left_out(value)]:
         raise SettingsError(
             f"{place} has {', '.join(map(str, common))}: credentials and connection settings stand on the task, and "

@@ -34,7 +34,7 @@ class Switch:
     replaces_newer: bool
     advice: str  # a sentence on what to do if Pinterest never switches the audience
 
-    def find_used_list_unless_newer(self, audience: Audience) -> ListName | None:
+    def require_older_list(self, audience: Audience) -> ListName | None:
         """Raise AudienceError if `audience` uses a newer run's list. Returns the name if it is one of this operator."""
         used = find_used_list(self.api, audience)
         if used and (newer := self._parse_name_of_newer_run(used)):
@@ -67,7 +67,7 @@ class Switch:
                 if unseen_seconds > _LONGEST_SAFE_READ_TO_SWITCH_SECONDS:
                     self._require_no_undone_switch(audience)
                 return seen
-            older = self.find_used_list_unless_newer(seen)
+            older = self.require_older_list(seen)
             if not older and seen.customer_list_id != audience.customer_list_id:
                 raise AudienceError(
                     f"{label} was changed by somebody else during this export: it uses customer list "
@@ -102,7 +102,7 @@ class Switch:
             begin = clock()
             now = api.find_audience(audience.id) or audience
             if now.customer_list_id not in judged_ids:
-                self.find_used_list_unless_newer(now)
+                self.require_older_list(now)
                 judged_ids.add(now.customer_list_id)
             if now.customer_list_id != target.id:
                 read_at = begin

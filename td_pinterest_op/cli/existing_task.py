@@ -85,7 +85,7 @@ def convert_existing_task(path: Path, *, task_name: str, entry_name: str) -> New
     exports = [
         task
         for task in workflow.tasks
-        if task.package_class_name in _INIT_JOB_BY_CLASS or task.find_connector_settings()
+        if task.package_class_name in _INIT_JOB_BY_CLASS or task.find_builtin_connector_settings()
     ]
     named = [task for task in exports if task.full_name.endswith(task_name)]
     if not exports:

@@ -22,7 +22,7 @@ _FACT_INDENT = 12
 _WRITE_QUESTION = "Write this to Pinterest?"
 
 
-def build_task_params(source_options: Mapping[str, Any]) -> dict[str, str]:
+def build_source_params(source_options: Mapping[str, Any]) -> dict[str, str]:
     """Return the parameters of a task for the options that name its job or query, database and engine."""
     params = {name: source_options[name] for name in ("job_id", "database", "engine") if source_options.get(name)}
     if source_options.get("query"):

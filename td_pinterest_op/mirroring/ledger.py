@@ -81,7 +81,7 @@ _TIME_SLACK_SECONDS = 86_400
 _COMPACTION_ROWS_PER_MEMBER = 3
 _COMPACTION_ROWS_MARGIN = 100
 _COMPACTION_PLANS = 1000
-_COMPACTION_LEAVER_AGE_MILLIS = 29 * 86_400_000
+_COMPACT_WHEN_LEAVER_OLDER_MILLIS = 29 * 86_400_000
 # The least difference between a plan's number and those that its run has seen.
 _LEAST_PLAN_NUMBER_GAP = 3
 _TABLE_CREATION_RETRY_WAIT = 2.0
@@ -352,7 +352,7 @@ FROM (
             or len(state.sent) > _COMPACTION_PLANS
         )
         try:
-            if is_large or 0 < oldest_leaver_plan < state.number - _COMPACTION_LEAVER_AGE_MILLIS:
+            if is_large or 0 < oldest_leaver_plan < state.number - _COMPACT_WHEN_LEAVER_OLDER_MILLIS:
                 number = state.seen + 1
                 rows = f"""\
 SELECT CASE state WHEN 'in' THEN 'member' WHEN 'refused' THEN state ELSE 'unsure' END AS op, digest,

@@ -11,7 +11,7 @@ from td_pinterest_op.errors import ExportError, MaybeAppliedError, RequestRefuse
 from td_pinterest_op.http.retry import RetrySchedule, parse_rate_limit_reset, parse_retry_after
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
-from td_pinterest_op.pinterest.retry_policy import FAILURE_DECISIONS, Decision, Recovery, decide_after_response
+from td_pinterest_op.pinterest.retry_policy import FAILURE_DECISIONS, FailureDecision, Recovery, decide_after_response
 from td_pinterest_op.redaction.secret import escape_for_message, mask_and_escape
 from td_pinterest_op.runtime.clock import Timing, format_duration
 from td_pinterest_op.stats import RequestCounts
@@ -71,7 +71,7 @@ class TokenSource:
 class _FailedAttempt:
     """A failed attempt to send a request, and what follows from it."""
 
-    decision: Decision
+    decision: FailureDecision
     text: str
     error: ExportError
     headers: Mapping[str, str] = field(default_factory=dict)  # of the response; empty without one

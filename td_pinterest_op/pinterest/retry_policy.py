@@ -31,7 +31,7 @@ class Recovery(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Decision:
+class FailureDecision:
     """What follows from a failed attempt to send a request: how to continue, and the error if the client gives up."""
 
     recovery: Recovery
@@ -54,8 +54,8 @@ _ROLE_ADVICE = (
     "access, which is limited to 300 writes a day: its owner must ask Pinterest for standard access"
 )
 
-_give_up = partial(Decision, Recovery.GIVE_UP)
-_RETRY_NOT_DONE = Decision(Recovery.RETRY, UnavailableError, _LATER_ADVICE)
+_give_up = partial(FailureDecision, Recovery.GIVE_UP)
+_RETRY_NOT_DONE = FailureDecision(Recovery.RETRY, UnavailableError, _LATER_ADVICE)
 _RETRY_IN_DOUBT = replace(_RETRY_NOT_DONE, maybe_applied=True)
 _RETRY_BROKEN_CONNECTION = replace(
     _RETRY_IN_DOUBT,
@@ -63,7 +63,7 @@ _RETRY_BROKEN_CONNECTION = replace(
     "limit_records_per_request",
 )
 
-FAILURE_DECISIONS: dict[Failure, Decision] = {
+FAILURE_DECISIONS: dict[Failure, FailureDecision] = {
     Failure.NOT_CONNECTED: _RETRY_NOT_DONE,
     Failure.CONNECT_TIMEOUT: _RETRY_NOT_DONE,
     Failure.WRITE_TIMEOUT: _RETRY_BROKEN_CONNECTION,
@@ -75,16 +75,16 @@ FAILURE_DECISIONS: dict[Failure, Decision] = {
 }
 
 # (status, code or None for any, pattern of the message) → decision. The first match counts.
-RESPONSE_DECISIONS: tuple[tuple[int, int | None, str, Decision], ...] = (
+RESPONSE_DECISIONS: tuple[tuple[int, int | None, str, FailureDecision], ...] = (
     (400, 12, "", _RETRY_IN_DOUBT),
     (400, None, "something went wrong|retry after", _RETRY_IN_DOUBT),
     (401, 3, "", _give_up(AccountError, f"{AUTHORISE_AGAIN_ADVICE}. Or {_ACCESS_ADVICE}")),
-    (401, None, "", Decision(Recovery.REFRESH, AccountError, AUTHORISE_AGAIN_ADVICE)),
+    (401, None, "", FailureDecision(Recovery.REFRESH, AccountError, AUTHORISE_AGAIN_ADVICE)),
     (403, None, "", _give_up(AccountError, _ROLE_ADVICE)),
     (408, None, "", _RETRY_IN_DOUBT),
     (409, None, "", _RETRY_NOT_DONE),
     (423, None, "", _RETRY_NOT_DONE),
-    (429, None, "", Decision(Recovery.WAIT, UnavailableError, _LATER_ADVICE)),
+    (429, None, "", FailureDecision(Recovery.WAIT, UnavailableError, _LATER_ADVICE)),
 )
 # By the hundred of the status, for all other responses.
 _STATUS_CLASS_DECISIONS = {
@@ -93,7 +93,7 @@ _STATUS_CLASS_DECISIONS = {
 }
 
 
-def decide_after_response(status: int, code: int | None, unmasked_message: str = "") -> Decision | None:
+def decide_after_response(status: int, code: int | None, unmasked_message: str = "") -> FailureDecision | None:
     """Return how to continue after a response with this HTTP status, or None for a success (2xx).
 
     `code` and `unmasked_message`: Pinterest's error code and error message in the response.

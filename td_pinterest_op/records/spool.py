@@ -108,9 +108,9 @@ class DigestBuckets:
         self.write_buffers()
         self._buffers = []
 
-    def read_joined_digests(self, bucket: int, most_digests: int | None = None) -> Iterator[bytes]:
-        """Yield a bucket's digests, or the first `most_digests`, many joined in each byte string. Raises OSError."""
-        left = self._end if most_digests is None else most_digests * self.width
+    def read_joined_digests(self, bucket: int, first_count: int | None = None) -> Iterator[bytes]:
+        """Yield a bucket's digests, or the first `first_count`, many joined in each byte string. Raises OSError."""
+        left = self._end if first_count is None else first_count * self.width
         for offset, length in self._find_segments(bucket):
             if left:
                 data = self._file.read(offset, min(length, left))

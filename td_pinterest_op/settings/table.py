@@ -358,7 +358,7 @@ STATUS_SETTINGS = _build_settings_table(
 ERASURE_SETTINGS = _build_settings_table(ErasureSettings, needed=("ad_account_ids",), omitted=("ad_account_id",))
 CONNECTION_SETTINGS = _build_settings_table(ConnectionSettings, omitted=(*_PACE_SETTING_NAMES, "history"))
 
-SETTINGS_OF_WHOLE_LIST = _build_settings_table(ConnectionSettings, omitted=("ad_account_id", "history"))
+SETTINGS_FOR_ALL_ENTRIES = _build_settings_table(ConnectionSettings, omitted=("ad_account_id", "history"))
 """The settings of a list of audiences that count for all its entries together."""
 
 CREDENTIAL_SETTINGS = tuple(key for key in CONNECTION_SETTINGS.settings if key.is_credential)

@@ -64,7 +64,7 @@ MOST_COMBINATIONS_PER_ROW = 1_000
 _ROW_MARSHAL_VERSION = 2  # marshal's format that does not look for repeated objects
 # An identifier that a sent person's row loses: a bucket, the person's number, the digest, and the reason's number. The
 # numbers are big-endian, so that byte order = number order.
-_STRIPPED_IDENTIFIER_FORMAT = Struct(f">BI{DIGEST_BYTES}sB")
+_LOST_IDENTIFIER_FORMAT = Struct(f">BI{DIGEST_BYTES}sB")
 
 RowBlock = Sequence[Sequence[Any]]  # the values of some rows, column by column
 RejectedRows = list[tuple[int, Reason]]  # rows of a block, counted from 0, each with the reason for its rejection
@@ -277,7 +277,7 @@ class _FilteredRowReader(RowRecordReader):
         self._file = PrivateTemporaryFile(encrypted=not all(column.type.is_hashed for column in self.columns))
         self._blocks: list[tuple[int, int, int]] = []  # offset and length in the file, and the first person's number
         self._end = 0
-        self._to_strip = Spool(_STRIPPED_IDENTIFIER_FORMAT.size)
+        self._to_strip = Spool(_LOST_IDENTIFIER_FORMAT.size)
         self._withheld = RowSpool(suffix_bytes=1)  # each record before the number of the reason
         for file in (self._file, self._to_strip, self._withheld):
             self._files.callback(file.close)
@@ -299,9 +299,9 @@ class _FilteredRowReader(RowRecordReader):
         # of 256 parts of the people, and the person's number follows.
         for person, reason, digest in people.find_shared_withheld_identifiers():
             part = person * BUCKET_COUNT // people.person_count
-            self._to_strip.add([_STRIPPED_IDENTIFIER_FORMAT.pack(part, person, digest, WITHHELD_REASONS.index(reason))])
+            self._to_strip.add([_LOST_IDENTIFIER_FORMAT.pack(part, person, digest, WITHHELD_REASONS.index(reason))])
         self._to_strip.finish()
-        entries = map(_STRIPPED_IDENTIFIER_FORMAT.unpack, chain.from_iterable(self._to_strip.read_sorted_buckets()))
+        entries = map(_LOST_IDENTIFIER_FORMAT.unpack, chain.from_iterable(self._to_strip.read_sorted_buckets()))
         by_person = groupby(entries, key=itemgetter(1))
         upcoming = next(by_person, None)
         # The kept rows once more, block by block. Rows and what they lose are both in the order of their people, so one
@@ -347,7 +347,7 @@ class _FilteredRowReader(RowRecordReader):
 
 
 @contextlib.contextmanager
-def open_reader(
+def open_record_reader(
     job: Job, settings: ExportSettings, stats: Stats, *, lists: WithholdingListDigests
 ) -> Iterator[QueryResultReader]:
     """Yield a reader that stores the records of a job's rows, except those that `lists` or the control group withhold.

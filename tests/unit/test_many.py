@@ -15,7 +15,7 @@ from td_pinterest_op import many
 from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.errors import AccountError, EntriesError, SettingsError, StoppedError
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.settings.table import SETTINGS_OF_WHOLE_LIST
+from td_pinterest_op.settings.table import SETTINGS_FOR_ALL_ENTRIES
 from td_pinterest_op.task_runtime.process import GuardedTaskRun
 from td_pinterest_op.task_runtime.task import Task
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Call
@@ -98,7 +98,7 @@ def test_entry_that_fails_is_named_with_its_message_and_the_others_go_on(
     assert services.pinterest.members_of_audience(other) == digests(2)
 
 
-@pytest.mark.parametrize("name", [name for name in SETTINGS_OF_WHOLE_LIST.by_name if name != "type"])
+@pytest.mark.parametrize("name", [name for name in SETTINGS_FOR_ALL_ENTRIES.by_name if name != "type"])
 def test_connection_setting_in_an_entry_is_an_error_that_names_for_each(services: Services, name: str) -> None:
     error = fail(services, entry(audience_id="7", **{name: "5"}))
     assert f"entry vip has {name}: credentials and connection settings stand on the task" in error

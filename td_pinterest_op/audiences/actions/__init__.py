@@ -5,8 +5,8 @@
 #    restrictions it honours (tests/e2e/restrictions.py). Add its requests to tests/faults/moments.py, so that every
 #    fault is tried at each of them, and what they lead to to tests/faults/test_matrix.py.
 # 2. Write a class like those in members.py or lifecycle.py: an `ActionSpec` (settings/table.py: its settings and who
-#    may use them), `check_audience`, `plan_steps`. The action's name begins with a regular verb, of which the report
-#    makes "Deleted". A new request: pinterest/api.py.
+#    may use them), `find_and_check_audience`, `plan_steps`. The action's name begins with a regular verb, of which the
+#    report makes "Deleted". A new request: pinterest/api.py.
 # 3. Add the class to `ACTIONS`. If it sends no records, give its report a text (report/verdict.py, with a test in
 #    tests/unit/report/test_verdict.py).
 # 4. If `init` offers it, add it to `EXPORT_ACTIONS` in cli/project_folder.py, what it asks to cli/interview.py, and its

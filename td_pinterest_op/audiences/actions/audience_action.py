@@ -26,7 +26,7 @@ from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.trino.hashed_query import UserQuery, describe_query, open_hashed_rows
 from td_pinterest_op.withholding.lists import fetch_list_columns, open_lists
-from td_pinterest_op.withholding.readers import open_reader
+from td_pinterest_op.withholding.readers import open_record_reader
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class AudienceAction(abc.ABC):
         self._created_list_ids: set[str] = set()
         self.people_query: UserQuery | None = None  # once its columns are known
 
-    def check_audience(self) -> None:
+    def find_and_check_audience(self) -> None:
         """Raise AudienceError if the action cannot be applied to the audience. Called before any row is read.
 
         Actions that read no rows check the audience in `plan_steps` instead.
@@ -108,7 +108,7 @@ class AudienceAction(abc.ABC):
                 query = describe_query(td, source, find_columns)
                 rows = open_hashed_rows(td, source, query, control=settings.control, on_job_id=on_job_id)
             lists = stack.enter_context(open_lists(td, sources, settings, stats, queries=queries))
-            reader = stack.enter_context(open_reader(rows.job, settings, stats, lists=lists))
+            reader = stack.enter_context(open_record_reader(rows.job, settings, stats, lists=lists))
             self.people_query = query or UserQuery(text=source.query, names=rows.job.names, columns=reader.columns)
             with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
                 prepared = reader.read(rows.blocks, progress=progress)

@@ -35,7 +35,7 @@ class Create(MembersAction):
         only_once=True,
     )
 
-    def check_audience(self) -> None:
+    def find_and_check_audience(self) -> None:
         """Raise AudienceError if another session's audience has the name in the settings, and `if_exists` is fail.
 
         It is also raised if `if_exists` is not fail, but several audiences of other sessions have the name.

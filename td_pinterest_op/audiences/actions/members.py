@@ -86,7 +86,7 @@ class MembersAction(AudienceAction):
         Raises AudienceError if a newer run has filled a list for the audience.
         """
         target, fill = self._plan_filling_new_list(audience.name, prepared, audience)
-        self._build_switch(target).find_used_list_unless_newer(audience)
+        self._build_switch(target).require_older_list(audience)
         description = f"switch {audience.label} to this list; customer list {audience.customer_list_id} is orphaned"
 
         def switch() -> None:

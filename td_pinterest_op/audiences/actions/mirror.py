@@ -68,7 +68,7 @@ class Mirror(MembersAction):
         self._refused: dict[str, list[Batch]] = {JOINERS: [], LEAVERS: []}
         self._keeps_unsure_leavers = False  # whether Pinterest refused to remove each of them
 
-    def check_audience(self) -> None:
+    def find_and_check_audience(self) -> None:
         """Find the audience that mirrors the query, and keep it for the steps. A first run may find none.
 
         Raises AudienceError if the audience cannot take records, or several audiences have the name in the settings.

@@ -18,7 +18,7 @@ from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, find_credentials
 from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
 from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, ExportTarget
-from td_pinterest_op.cli.export_task import build_task_params
+from td_pinterest_op.cli.export_task import build_source_params
 from td_pinterest_op.cli.lint.rules import CheckedExport, check_workflow
 from td_pinterest_op.errors import AccountError, ExportError, StoppedError
 from td_pinterest_op.http.endpoints import find_proxy_url_and_address
@@ -80,7 +80,7 @@ def doctor(
     context = DoctorContext(
         credentials=credentials,
         targets=list(dict.fromkeys(of_exports)) or [named],
-        query_params=build_task_params(source),
+        query_params=build_source_params(source),
         workflow=dig,
         exports=exports,
         project=project,

@@ -10,7 +10,7 @@ import click
 from td_pinterest_op.audiences.actions import find_action
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, Credentials, find_credentials
-from td_pinterest_op.cli.export_task import build_task_params, run_export_task
+from td_pinterest_op.cli.export_task import build_source_params, run_export_task
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.project_folder import (
     EXPORT_ACTIONS,
@@ -92,7 +92,7 @@ def export(
         raise click.UsageError("give either --job ID, or --query FILE --database DB")
     if not reads_rows and named:
         raise click.UsageError("the action in the settings reads no rows: leave out --job and --query")
-    params = build_task_params(source)
+    params = build_source_params(source)
     is_asked = "query" in params or not raw.keys().isdisjoint(WITHHOLDING_LIST_NAMES)
     for name, is_used in (("engine", is_asked), ("database", is_asked or not is_left_out(raw.get("history")))):
         if source[name] and not is_used:

@@ -17,7 +17,7 @@ from td_pinterest_op.task_runtime.digdag_secrets import find_hosted_server
 from td_pinterest_op.task_runtime.task import parse_endpoints, read_row_source
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.withholding.people import WithholdingListDigests
-from td_pinterest_op.withholding.readers import open_reader
+from td_pinterest_op.withholding.readers import open_record_reader
 
 _SAMPLE_ROWS = 1_000
 _NO_ROWS_ADVICE = "check the conditions (WHERE) of the query"
@@ -114,7 +114,7 @@ def check_sample_rows(context: DoctorContext) -> CheckResult | None:
     source = read_row_source(context.credentials.build_task(**context.query_params))
     rows = open_job_rows(context.services.treasure_data, source)
     stats = Stats()
-    with open_reader(rows.job, settings, stats, lists=WithholdingListDigests()) as reader:
+    with open_record_reader(rows.job, settings, stats, lists=WithholdingListDigests()) as reader:
         sample = list(islice(chain.from_iterable(zip(*block, strict=True) for block in rows.blocks), _SAMPLE_ROWS))
         reader.read([list(zip(*sample, strict=True))] if sample else [])
     label = f"job {rows.job.id} ({', '.join(column.name for column in reader.columns)})"

@@ -124,7 +124,7 @@ def _check_td_task(workflow: Workflow, task: DigTask) -> None:
         if name in task.block:
             message = f"td> does not read {name}, so nobody is withheld: move it into the result_settings of the export"
             workflow.add_finding(task.block.places[name], "misplaced", message)
-    if (settings := task.find_connector_settings()) is not None:
+    if (settings := task.find_builtin_connector_settings()) is not None:
         _check_plain_secrets(workflow, settings)
         message = (
             "this exports with Treasure Data's built-in Pinterest connector, not with this operator: "
@@ -196,7 +196,7 @@ class _TaskChecker:
         _check_plain_secrets(self._workflow, self._settings)
         self._check_ids_and_templates(self._settings, self._settings.place)
         self._check_ids_and_templates(params.get("audiences"), params.find_value_place("audiences"))
-        exports = self._check_exports() if is_known else []
+        exports = self._check_exports_of_task() if is_known else []
         for name in sorted(RESTRICTING_SETTING_NAMES & self._task.block.keys()):
             place = self._task.block.places[name]
             if not self._workflow.has_finding(place):
@@ -226,7 +226,7 @@ class _TaskChecker:
                 message = f"nothing in this workflow defines {name}: correct the name, or pass it to the run with -p"
                 self._workflow.add_finding(place, "undefined", message, level="warning")
 
-    def _check_exports(self) -> list[CheckedExport]:
+    def _check_exports_of_task(self) -> list[CheckedExport]:
         params = _fill_placeholders(self._params, self._table, set())
         unresolved_names: set[str] = set()
         params["result_settings"] = _fill_placeholders(self._settings, self._table, unresolved_names)

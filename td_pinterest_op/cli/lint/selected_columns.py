@@ -19,7 +19,7 @@ TEMPLATE_PLACEHOLDER = "of_a_template"
 """In place of a template; a query without templates has no such name."""
 
 
-def parse_query_as_job(sql: str) -> Job | None:
+def build_job_of_selected_columns(sql: str) -> Job | None:
     """Return a job with the columns that a query selects, or None if its text does not show all.
 
     Their names are in lower case, "_col0" for a first column without a name, as in Trino. Their types are "varbinary"
@@ -54,12 +54,12 @@ def find_column_problems(
     """
     of_lists: dict[str, Sequence[IdentifierColumn]] = {}
     for name, sql in lists.items():
-        if isinstance(settings, ExportSettings) and (job := parse_query_as_job(sql)):
+        if isinstance(settings, ExportSettings) and (job := build_job_of_selected_columns(sql)):
             try:
                 of_lists[name] = find_withholding_list_columns(replace(job, option=name), settings)
             except JobError as error:
                 yield SettingProblem(key=name, code="columns", text=str(error))
-    job = parse_query_as_job(query)
+    job = build_job_of_selected_columns(query)
     # `columns` may name a column of any of the queries.
     if job and (not settings.columns or len(of_lists) == len(lists)):
         people = replace(job, option="this task")

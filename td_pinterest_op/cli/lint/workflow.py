@@ -71,7 +71,7 @@ class DigTask:
         filled: YamlBlock = self.fill_templates(merged, _PARAMETERS)
         return filled
 
-    def find_connector_settings(self) -> YamlBlock | None:
+    def find_builtin_connector_settings(self) -> YamlBlock | None:
         """Return the settings of a td> task that exports with the built-in Pinterest connector, or None for another."""
         params = self.get_filled_params()
         settings = params.get_block("result_settings")

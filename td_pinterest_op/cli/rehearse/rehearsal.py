@@ -44,7 +44,7 @@ _TWO_KEY_LAYOUT = RecordLayout(("email", "maid"))
 _MOST_VISIBILITY_SECONDS = 60.0
 _SHORTEST_POLL_SECONDS = 0.5
 # Of a listing, the newest are looked through: its first page.
-_PAGE_SIZE = 250
+_NEWEST_LISTED_COUNT = 250
 # Refusals of what a request holds, not of the user, the path or the pace.
 _CONTENT_REFUSAL_STATUSES = (400, 413, 422)
 
@@ -142,7 +142,9 @@ class Rehearsal:
         facts.largest_batch = DEFAULT_BATCH_SIZE
         facts.list_readable_seconds, facts.list_listed_seconds = self._measure_delays(
             lambda: self.api.find_customer_list(list_id) is not None,
-            lambda: any(listed.id == list_id for listed in islice(self.api.list_customer_lists(), _PAGE_SIZE)),
+            lambda: any(
+                listed.id == list_id for listed in islice(self.api.list_customer_lists(), _NEWEST_LISTED_COUNT)
+            ),
         )
         is_shown = None not in (facts.list_readable_seconds, facts.list_listed_seconds)
         seen = "it can be read and is listed" if is_shown else "not both read and listed within a minute"

@@ -32,7 +32,7 @@ from td_pinterest_op.withholding.people import (
     WithholdingListDigests,
     assign_control,
 )
-from td_pinterest_op.withholding.readers import IdentifierRecordReader, open_reader
+from td_pinterest_op.withholding.readers import IdentifierRecordReader, open_record_reader
 from tests.campaigns import examples
 from tests.e2e.audiences import is_in_control
 from tests.exporting import digest, drop_none
@@ -241,7 +241,7 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
         opened = WithholdingListDigests(spools={name: spools[name] for name in case.list_rows})
         rows = case.keyed_rows() if control else case.rows
         of_people = result(case.types, rows, arrays=case.arrays, by=control is not None)
-        with open_reader(of_people.job, given, stats, lists=opened) as reader:
+        with open_record_reader(of_people.job, given, stats, lists=opened) as reader:
             prepared = reader.read(of_people.blocks, progress=lambda _: None)
             batches = list(prepared.read_batches(3))
     stats.add(sent=stats.to_send_count)
@@ -339,7 +339,9 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
     job = Job(id="5", schema=(("email", "array(varchar)"), ("external_id", "varchar")), records=4, size=None)
     with contextlib.closing(Spool()) as suppressed:
         read_list(result(["email"], [[crowd[1_000]]]), given, suppressed)
-        with open_reader(job, given, stats, lists=WithholdingListDigests(spools={"suppress": suppressed})) as reader:
+        with open_record_reader(
+            job, given, stats, lists=WithholdingListDigests(spools={"suppress": suppressed})
+        ) as reader:
             prepared = reader.read([list(map(list, zip(*people, strict=True)))], progress=lambda _: None)
             sent = [record for batch in prepared.read_batches(100) for record in records_of(batch)]
     assert sorted(sent, key=len) == [{"external_id": "A"}, {"email": digest("c@lee.org"), "external_id": "C"}]
@@ -350,7 +352,7 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
 def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest() -> None:
     given, stats = begin(control={"percent": "10", "salt": SALT})
     of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(1000)])
-    with open_reader(of_people.job, given, stats, lists=WithholdingListDigests()) as reader:
+    with open_record_reader(of_people.job, given, stats, lists=WithholdingListDigests()) as reader:
         prepared = reader.read(of_people.blocks, progress=lambda _: None)
         (batch,) = prepared.read_batches(1000)
     everybody = {digest(normal(("email", number))) for number in range(1000)}
@@ -370,7 +372,7 @@ def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
     job = result(types, [], arrays=arrays).job
     with (
         pytest.raises(Exception, match="has no column that identifies each person for the control group"),
-        open_reader(job, given, stats, lists=WithholdingListDigests()),
+        open_record_reader(job, given, stats, lists=WithholdingListDigests()),
     ):
         pass
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from td_pinterest_op.cli.lint.selected_columns import parse_query_as_job
+from td_pinterest_op.cli.lint.selected_columns import build_job_of_selected_columns
 
 
 @pytest.mark.parametrize(
@@ -32,5 +32,5 @@ from td_pinterest_op.cli.lint.selected_columns import parse_query_as_job
     ],
 )
 def test_names_of_selected_columns_are_read_or_unknown(sql: str, names: list[str] | None) -> None:
-    job = parse_query_as_job(sql)
+    job = build_job_of_selected_columns(sql)
     assert (job and job.names) == names
