@@ -73,9 +73,9 @@ class IdentifierType:
     """A type of identifier, such as an e-mail address: its names, and the functions that check its values.
 
     `recognise` is fast, for many values at once: it takes lines that end with a newline, and returns for each line the
-    text to hash if the line is plainly valid, else b"". `normalise` decides about such other lines: it takes a trimmed
-    text and a country, and returns the text to hash, or the reason for a rejection. Callers exclude placeholders such
-    as "n/a".
+    text to hash if the line is plainly valid, else b"" (by default for all lines). `normalise` decides about such other
+    lines: it takes a trimmed text and a country, and returns the text to hash, or the reason for a rejection. Callers
+    exclude placeholders such as "n/a".
 
     For the variables in the SQL, see `build_hashing_sql`.
     """
@@ -84,7 +84,7 @@ class IdentifierType:
     key: str  # the type's name in a record with several keys (CustomerListRecordRow of the API description)
     list_type: str = ""  # of the customer lists for the type; "" if it is sent only in records with several keys
     normalise: Callable[[str, str | None], str | Reason]
-    recognise: Callable[[bytes], list[bytes]]
+    recognise: Callable[[bytes], list[bytes]] = lambda lines: [b""] * lines.count(b"\n")
     is_hashed: bool = True  # a digest is sent, and a value may be hashed already
     sql_rejections: tuple[tuple[str, Reason], ...] = ()  # condition in Trino's SQL, and reason; the first counts
     sql_normal: str = ""  # the text to hash; "" if the warehouse cannot hash the type
@@ -193,7 +193,6 @@ PHONE = IdentifierType(
     name="phone",
     key="hashed_phone_number",
     normalise=phones.normalise_phone,
-    recognise=phones.extract_phone_digits,
 )
 EXTERNAL_ID = IdentifierType(
     name="external_id",

@@ -2,17 +2,12 @@
 
 import contextlib
 import functools
-import re
-from collections.abc import Callable
 from types import ModuleType
-from typing import Any
 
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.identifiers.reasons import Reason
 
-_NON_GEOGRAPHIC_REGION = "001"  # the library's region of numbers without a country
 _MAX_PHONE_CHARACTERS = 80  # no number is longer, and the library takes much longer for a longer text
-_MATCHED_NUMBER_TYPES = "premium_rate toll_free shared_cost voip personal_number pager uan voicemail fixed_line mobile"
 
 
 def can_be_phone_country(country_code: str) -> bool:
@@ -48,55 +43,6 @@ def normalise_phone(text: str, default_country: str | None) -> str | Reason:
     if not phonenumbers.is_valid_number(number):
         return Reason.NOT_A_PHONE_NUMBER
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)).lstrip("+")
-
-
-def extract_phone_digits(lines: bytes) -> list[bytes]:
-    """Return the digits of each line that is plainly a phone number with a plus sign, and b"" for any other line."""
-    return [
-        line[1:] if line[:1] == b"+" and _compile_valid_number_matcher(line[1:4])(line, 1) else b""
-        for line in lines.split(b"\n")[:-1]
-    ]
-
-
-@functools.lru_cache(maxsize=1000)
-def _compile_valid_number_matcher(country_code_start: bytes) -> Callable[[bytes, int], object]:
-    """Return a function that matches valid phone numbers of the country code with which `country_code_start` begin.
-
-    The function takes a line and the position of the country code in it, and returns a match or None.
-    """
-    codes = _import_phonenumbers().COUNTRY_CODE_TO_REGION_CODE
-    for code in (country_code_start[:length] for length in (1, 2, 3)):
-        regions = codes.get(int(code)) if code.isdigit() and not code.startswith(b"0") else None
-        if regions and regions[0] != _NON_GEOGRAPHIC_REGION:
-            return re.compile(code + _build_national_number_pattern(regions).encode()).fullmatch
-    return re.compile(b"(?!)").fullmatch  # matches nothing
-
-
-def _build_national_number_pattern(regions: tuple[str, ...]) -> str:
-    """Return a regular expression for valid phone numbers, without the country code, of regions that share that code.
-
-    It assigns numbers to regions as the library phonenumbers does, and matches no number that the library would change.
-    """
-    metadata = [_import_phonenumbers().PhoneMetadata.metadata_for_region(region) for region in regions]
-    # The library may remove a prefix that is dialled within the country.
-    prefix = metadata[0].national_prefix_for_parsing
-    not_before = f"(?!{prefix})" if prefix else ""
-    choices = []
-    for region in metadata:
-        types = "|".join(
-            _build_number_type_pattern(of_type)
-            for name in _MATCHED_NUMBER_TYPES.split()
-            if (of_type := getattr(region, name)) and of_type.national_number_pattern
-        )
-        leading = f"(?={region.leading_digits})" if region.leading_digits else ""
-        choices.append(f"{not_before}{leading}(?={_build_number_type_pattern(region.general_desc)})(?:{types})")
-        not_before += f"(?!{region.leading_digits})" if region.leading_digits else ""
-    return f"(?:{'|'.join(choices)})"
-
-
-def _build_number_type_pattern(number_type: Any) -> str:
-    lengths = "|".join(rf"\d{{{length}}}" for length in number_type.possible_length)
-    return (rf"(?=(?:{lengths})\Z)" if lengths else "") + rf"(?:{number_type.national_number_pattern})\Z"
 
 
 @functools.cache

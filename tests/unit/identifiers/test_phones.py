@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import phonenumbers
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from td_pinterest_op.errors import WorkflowError
@@ -14,7 +14,6 @@ from td_pinterest_op.identifiers import phones
 from td_pinterest_op.identifiers.identifier_types import PHONE
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.digests import compute_identifier
-from tests.campaigns import examples
 
 HASH = hashlib.sha256(b"12025550143").hexdigest()
 
@@ -83,33 +82,6 @@ def test_example_number_of_every_country_is_the_same_in_every_form(country: str,
     written = phonenumbers.format_number(example, form)
     digits = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164).lstrip("+")
     assert sha(digits) == compute_identifier(PHONE, written.encode(), default_country=country)
-
-
-def _mutated(digits: str, places: list[int], by: str) -> str:
-    for place in places:
-        place %= len(digits)
-        digits = digits[:place] + by + digits[place + 1 :]
-    return f"+{digits}"
-
-
-_examples = [
-    phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).lstrip("+")
-    for country in sorted(phonenumbers.SUPPORTED_REGIONS)
-    for kind in range(11)
-    if (number := phonenumbers.example_number_for_type(country, kind))
-]
-_numbers = st.builds(
-    _mutated, st.sampled_from(_examples), st.lists(st.integers(0, 14), max_size=3), st.sampled_from([*"0123456789", ""])
-) | st.text("0123456789", min_size=1, max_size=17).map("+{}".format)
-
-
-@given(_numbers)
-@settings(max_examples=examples(2000))
-def test_fast_path_agrees_with_the_parser_of_the_library(number: str) -> None:
-    assert phones.extract_phone_digits(number.encode() + b"\n") in (
-        [b""],
-        [str(phones.normalise_phone(number, None)).encode()],
-    )
 
 
 def test_missing_library_error_tells_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
