@@ -11,7 +11,6 @@ from td_pinterest_op.report import figures
 from td_pinterest_op.report.charts import draw_line_chart
 from td_pinterest_op.report.entry import ReportEntry
 from td_pinterest_op.report.funnel import build_funnel
-from td_pinterest_op.report.verdict import choose_report_text
 from td_pinterest_op.run_history.history_table import LIFT_ROW, RUN_ROW, STATUS_CHECK_ROW, SUCCESS_OUTCOME
 
 _MOST_SHOWN_ENTRIES = 800  # the newest ones: a year of daily runs with their follow-ups
@@ -87,10 +86,10 @@ def render_page(entries: Sequence[ReportEntry], *, audience_id: str | None = Non
     return _TEMPLATE_ENVIRONMENT.get_template("page.html").render(
         made=figures.format_time(now),
         title=named.get_text("audience_name") if named else f"audience {audience_id or 'without an id'}",
-        verdict=choose_report_text(run, follow_up),
         bars=build_funnel(run, later_entry_with_size=size_since_run) if run else [],
         run=run,
         previous=previous,
+        follow_up=follow_up,
         latest=latest,
         size=_find_newest_with_value(own, "audience_size"),
         size_since_run=size_since_run,

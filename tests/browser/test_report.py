@@ -33,6 +33,7 @@ PAGES = {
     "one_run": [run(0)],
     "failed": [run(0), follow_up(0), run(1, records=WITHHELD | {"sent": 400}, **FAILED)],
     "first_run": [run(0, records=WITHHELD)],
+    "killed": [run(0), run(1, summary=None, rows=None, records=None, **FAILED)],
     "mirror": [one for day in range(10) for one in (mirror(day), follow_up(day, size=900 + day, members=1695))],
     "deleted": [run(0), follow_up(0), run(1, **DELETED)],
     "hours": [
@@ -104,12 +105,12 @@ def test_chart_comes_first_on_a_wide_screen_and_paper_shows_folded_parts(browser
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
-def test_first_screen_of_a_phone_shows_outcome_and_advice(browser: Browser, tmp_path: Path) -> None:
+def test_first_screen_of_a_phone_shows_the_outcome(browser: Browser, tmp_path: Path) -> None:
     browser.resize(390, 844)
     open_page(browser, tmp_path, "too_small")
     ends = browser.run("return document.querySelector('.verdict').getBoundingClientRect().bottom")
     assert ends < 844
-    assert "The audience is too small to use: about 40 matched people" in browser.text()
+    assert "The audience is too small to use, with about 40 matched people" in browser.text()
 
 
 @pytest.mark.parametrize(("width", "shown"), [(1280, "wide"), (390, "narrow")])

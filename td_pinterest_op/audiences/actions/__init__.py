@@ -7,8 +7,7 @@
 # 2. Write a class like those in members.py or lifecycle.py: an `ActionSpec` (settings/table.py: its settings and who
 #    may use them), `find_and_check_audience`, `plan_steps`. The action's name begins with a regular verb, of which the
 #    report makes "Deleted". A new request: pinterest/api.py.
-# 3. Add the class to `ACTIONS`. If it sends no records, give its report a text (report/verdict.py, with a test in
-#    tests/unit/report/test_verdict.py).
+# 3. Add the class to `ACTIONS`.
 # 4. If `init` offers it, add it to `EXPORT_ACTIONS` in cli/project_folder.py, what it asks to cli/interview.py, and its
 #    options to tests/e2e/cli/test_init.py.
 # 5. Name it in docs/settings.md ("Actions"), README.md ("Which action?"), docs/guarantees-and-limits.md ("What a run

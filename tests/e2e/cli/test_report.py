@@ -54,7 +54,7 @@ def test_report_is_written_from_a_file(at_terminal: Terminal, page: Path) -> Non
     ran = at_terminal("report", "stats.json", "-o", page)
     assert Ran(code=0, out="Wrote page.html, from 1 run\n", err="") == ran
     guard.check(page.read_text(), "the page")
-    assert "1,000 people are on their way to Pinterest" in page.read_text()
+    assert "1000 people were added." in page.read_text()
     page.unlink()
     assert Ran(code=0, out="", err="") == at_terminal("report", "stats.json", "-o", page, "--quiet")
     assert page.exists()
@@ -73,13 +73,11 @@ def test_report_is_written_from_the_history_without_valid_pinterest_credentials(
 ) -> None:
     monkeypatch.setenv("PINTEREST_REFRESH_TOKEN", "b4d s3cr3t token")
     assert at_terminal("report", "--history", history, "--audience", AUDIENCE_ID, "-o", page).code == 0
-    assert "The audience is ready: about 4,321 matched people" in page.read_text()
+    assert "Status READY, 4,321 matched people" in page.read_text()
     assert "Others" not in page.read_text()
 
 
-@pytest.mark.parametrize(
-    ("name", "headline"), [("Readers", "The last run failed"), ("Others", "The audience is ready")]
-)
+@pytest.mark.parametrize(("name", "headline"), [("Readers", "The last run failed"), ("Others", "Status READY")])
 def test_report_of_an_audience_has_the_runs_that_failed_before_they_had_its_id(
     at_terminal: Terminal, services: Services, history: str, page: Path, name: str, headline: str
 ) -> None:

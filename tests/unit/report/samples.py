@@ -5,7 +5,8 @@ from typing import Any
 
 from td_pinterest_op.report.entry import ReportEntry, build_entry
 from td_pinterest_op.report.page import render_page
-from td_pinterest_op.run_history.history_table import RUN_ROW, STATUS_CHECK_ROW, build_run_row
+from td_pinterest_op.run_history.history_table import RUN_ROW, build_run_row, build_status_check_row
+from td_pinterest_op.status import AudienceState
 
 FIRST_DAY = datetime(2026, 11, 1, 7, 0, tzinfo=timezone.utc)
 AUDIENCE_ID = "549755885175000002"
@@ -68,14 +69,16 @@ def other_action(day: int = 0, **others: Any) -> ReportEntry:
 
 def follow_up(day: int = 0, *, status: str = "READY", size: int | None = 900, **others: Any) -> ReportEntry:
     """A look at the audience, five hours after the run of the day."""
-    at = FIRST_DAY + timedelta(days=day, hours=5)
-    row = {
-        "kind": STATUS_CHECK_ROW,
-        "audience_id": AUDIENCE_ID,
-        "audience_name": "Newsletter readers",
-        "time": at.timestamp(),
-    }
-    return build_entry(row | {"audience_status": status, "audience_size": size} | others)
+    state = AudienceState(
+        audience_id=AUDIENCE_ID,
+        audience_name="Newsletter readers",
+        status=status,
+        size=size,
+        customer_list_id=None,
+        customer_list_status="",
+    )
+    time = {"time": (FIRST_DAY + timedelta(days=day, hours=5)).timestamp()}
+    return build_entry(time | dict(build_status_check_row(state.to_json())) | others)
 
 
 def page(*entries: ReportEntry, **options: Any) -> str:

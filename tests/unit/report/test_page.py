@@ -27,6 +27,30 @@ def text_of(*entries: ReportEntry, **options: Any) -> str:
     return shown(page(*entries, **options))
 
 
+MATCHING_TIME = " Pinterest takes 24 to 48 hours to update an audience and its size: run pinterest_status.dig then."
+CHECKED = " Status check, 2 Nov 2026, 12:00 UTC"
+DOWN: dict[str, Any] = {"error": "Pinterest was down.", "outcome": FAILED_OUTCOME}
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([run(0)], f"✓ 1000 people were added.{MATCHING_TIME}"),
+        ([run(0, **NOTHING_READ)], "✓ 1000 people were added."),
+        ([run(0, summary="")], f"✓ The last run succeeded{MATCHING_TIME}"),
+        ([run(0), follow_up(1)], f"✓ The audience is ready, with about 900 matched people.{CHECKED}"),
+        ([follow_up(1, status="X")], f"… Pinterest is still matching people (status X). Look again tomorrow.{CHECKED}"),
+        ([follow_up(1, summary=None)], f"✓ Status READY, 900 matched people{CHECKED}"),
+        ([run(0), follow_up(1, **DOWN)], f"! The status check failed Pinterest was down.{CHECKED}"),
+        ([run(0, **DOWN), follow_up(1)], "! The last run failed Pinterest was down."),
+        ([run(0, dry_run=True, summary="Dry run.", **NOTHING_READ), follow_up(1)], "✓ Dry run."),
+    ],
+)
+def test_the_page_begins_with_what_happened_and_why_it_failed(entries: list[ReportEntry], said: str) -> None:
+    verdict = re.findall('<section class="verdict.*?</section>', page(*entries), flags=re.DOTALL)[0]
+    assert said == shown(verdict).strip().replace("\N{NO-BREAK SPACE}", " ")
+
+
 def test_the_table_compares_a_run_with_the_last_success() -> None:
     text = text_of(run(0), run(1))
     assert "sent to Pinterest 1,100 1,000 +100" in text
@@ -118,7 +142,7 @@ def test_a_run_that_failed_before_its_audience_was_known_stays_in_the_history(
     early = run(1, audience_id=None, error="No such job.", **NOTHING_READ, **failed)
     html = page(run(0), early, run(2), audience_id=AUDIENCE_ID)
     assert is_there == (">failed<" in html)
-    assert is_there == ("The last run failed" in page(run(0), early, audience_id=AUDIENCE_ID))
+    assert is_there == ("No such job." in page(run(0), early, audience_id=AUDIENCE_ID))
 
 
 KILLED = build_entry(
@@ -243,15 +267,11 @@ def test_a_figure_that_is_zero_in_both_runs_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "look"),
-    [
-        ({"action": "delete_current_audience"}, []),
-        ({"action": "clear_current_audience"}, []),
-        ({}, [follow_up(2, status="REMOVED", size=900)]),
-    ],
+    "action",
+    ["delete_current_audience", "clear_current_audience"],
 )
-def test_an_audience_without_people_shows_no_size(last: dict[str, Any], look: list[ReportEntry]) -> None:
-    html = page(run(0), follow_up(0), run(1, **last, **NOTHING_READ), *look)
+def test_an_audience_without_people_shows_no_size(action: str) -> None:
+    html = page(run(0), follow_up(0), run(1, action=action, **NOTHING_READ))
     assert "<dt>Matched by Pinterest" not in html
 
 
