@@ -21,8 +21,6 @@ from td_pinterest_op.run_history.history_table import (
 from td_pinterest_op.runtime.text import parse_whole_number
 from td_pinterest_op.stats import WITHHELD_REASONS
 
-_RUN_KEY_COLUMNS = ("session_uuid", "attempt_id", "action")
-
 
 @dataclass(frozen=True, kw_only=True)
 class ReportEntry:
@@ -31,7 +29,6 @@ class ReportEntry:
     kind: str  # RUN_ROW, FOLLOW_UP (a status) or LIFT (a comparison)
     outcome: str  # SUCCESS_OUTCOME or FAILED_OUTCOME
     at: datetime | None  # when it ran, in UTC
-    key: str  # the same for two entries of one run
     values: Mapping[str, Any] = field(repr=False)  # figures and ids, by column of the history table
     invalid_by_reason: Mapping[str, int]  # the most frequent first
     lift: Mapping[str, float | None] = field(repr=False)  # figures of a comparison
@@ -96,12 +93,10 @@ def build_entry(row: Mapping[str, Any]) -> ReportEntry:
     )
     # A report quotes no query engine: rows of earlier versions hold its words as it wrote them.
     message = str(values.get("error") or "").partition("; the engine's last lines: ")[0]
-    when = parse_time(values.get("time")) or parse_time(values.get("session_time"))
     return ReportEntry(
         kind=str(values.get("kind")),
         outcome=FAILED_OUTCOME if message or values.get("outcome") == FAILED_OUTCOME else SUCCESS_OUTCOME,
-        at=when,
-        key=" ".join([str(values.get(name) or when) for name in _RUN_KEY_COLUMNS] + [str(values.get("task") or "")]),
+        at=parse_time(values.get("time")) or parse_time(values.get("session_time")),
         values=values | {"error": message},
         invalid_by_reason=dict((+counts).most_common()),
         lift={name: _parse_number(value) for name, value in _parse_json_mapping(values.get("lift")).items()},

@@ -27,29 +27,14 @@ _TEMPLATE_ENVIRONMENT = Environment(
 def render_page(entries: Sequence[ReportEntry], *, audience_id: str | None = None, now: datetime) -> str:
     """Return the HTML report about the last run of an audience, and its history.
 
-    `entries`: of the history, in the order of time, for any number of audiences. `audience_id`: by default, the
-    audience of the newest run or, without a run, of the newest follow-up. Raises SettingsError if there is neither.
+    `entries`: of the history, in the order of time, for any number of audiences. `audience_id`: by default, that of the
+    newest entry that names an audience. Raises SettingsError if the audience has no run and no status check.
     """
-    # Of two entries for one session, attempt, action and audience, the later one counts, at its own place.
-    newest = {
-        (each.kind, each.key, each.get_text("audience_id")): place
-        for place, each in enumerate(entries)
-        if not each.is_erasure
-    }
-    last = [entries[place] for place in sorted(newest.values())]
-    ids = {each.get_text("audience_id") for each in last} - {""}
-    is_only = audience_id is None and len(ids) < 2
+    about_audiences = [entry for entry in entries if not entry.is_erasure]
     if audience_id is None:
-        of_audience = _find_newest_with_value([each for each in last if each.kind == RUN_ROW], "audience_id")
-        of_audience = of_audience or _find_newest_with_value(last, "audience_id")
+        of_audience = _find_newest_with_value(about_audiences, "audience_id")
         audience_id = of_audience.get_text("audience_id") if of_audience else ""
-    names = {each.get_text("audience_name") for each in last if each.get_text("audience_id") == audience_id} - {""}
-    own = []
-    for entry in last:
-        # A creation that failed early knows only its audience's name.
-        is_named = not entry.get_text("audience_id") and entry.get_text("audience_name") in names
-        if is_only or is_named or entry.get_text("audience_id") == audience_id:
-            own.append(entry)
+    own = [entry for entry in about_audiences if entry.get_text("audience_id") == audience_id]
     runs = [entry for entry in own if entry.kind == RUN_ROW]
     run = runs[-1] if runs else None
     # A failed run has few figures, or none, and a dry run has sent nobody.

@@ -1,8 +1,7 @@
 """The columns, rows and SQL of the history table. A row is about a run, a status check or a lift comparison.
 
-Each statement begins with a line that names its purpose. A retried attempt may write a row twice: readers take the last
-row of each session, attempt, task, audience and action. Rows also tell what is known of an audience: its size at the
-last status check, and the number of records in its list.
+Each statement begins with a line that names its purpose. Each try of a run has a row. Rows also tell what
+is known of an audience: its size at the last status check, and the number of records in its list.
 """
 
 import json

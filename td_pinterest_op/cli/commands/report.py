@@ -38,7 +38,9 @@ Examples:
 )
 @click.argument("statistics", metavar="[FILE]", required=False, type=options.PATH_TYPE)
 @history_option
-@click.option("--audience", metavar="ID", help="The audience to report.  [default: that of the last run in --history]")
+@click.option(
+    "--audience", metavar="ID", help="The audience to report.  [default: that of the newest row in --history]"
+)
 @click.option(
     "--output", "-o", type=options.FILE_TYPE, default="report.html", show_default=True, help="The page to write."
 )
@@ -46,7 +48,7 @@ Examples:
 def report(
     common: options.CommonOptions, statistics: Path | None, history: str | None, audience: str | None, output: Path
 ) -> None:
-    """Write an HTML page about the run whose statistics are in FILE, or about the last run in --history.
+    """Write an HTML page about the run whose statistics are in FILE, or the last run of an audience in --history.
 
     It begins with a picture of the last run: from the rows of the query to the people whom Pinterest matched. Charts,
     figures and the history of its audience follow. Of a history of several audiences, --audience chooses one.
@@ -86,7 +88,7 @@ def report(
     audiences = {run.get_text("audience_id") for run in runs} - {""}
     if audience is None and len(audiences) > 1:
         common.print_note(
-            f"The history has {len(audiences)} audiences: the page is about the one of the last run. --audience ID "
+            f"The history has {len(audiences)} audiences: the page is about that of the newest row. --audience ID "
             "chooses another"
         )
 
@@ -94,18 +96,14 @@ def report(
 def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[ReportEntry]:
     """Return the latest entries of the table `history`, oldest first, for one audience or all (`audience_id` None).
 
-    Among those of one audience are erasures, which are about every audience, and creations that failed before they had
-    an id, by its name. Raises click.UsageError for a wrong table name.
+    Among those of one audience are erasures, which are about every audience. Raises click.UsageError for a wrong table
+    name.
     """
     named = _TABLE_NAME_PATTERN.fullmatch(history)
     if named is None:
         raise click.UsageError("--history must name a database and a table, such as shop.pinterest_history")
     table = named["table"]
-    only = ""
-    if audience_id:
-        names = f"SELECT audience_name FROM {table} WHERE audience_id = '{audience_id}'"  # noqa: S608
-        only = f" WHERE audience_id = '{audience_id}' OR action = 'erase'"
-        only += f" OR (audience_id IS NULL AND audience_name IN ({names}))"
+    only = f" WHERE audience_id = '{audience_id}' OR action = 'erase'" if audience_id else ""
     # A table that an older version made has fewer columns.
     query = f"SELECT * FROM {table}{only} ORDER BY time DESC LIMIT {_MOST_HISTORY_ROWS}"  # noqa: S608
     source = JobOrQuery(query=query, database=named["database"], purpose="history")

@@ -77,23 +77,11 @@ def test_report_is_written_from_the_history_without_valid_pinterest_credentials(
     assert "Others" not in page.read_text()
 
 
-@pytest.mark.parametrize(("name", "headline"), [("Readers", "The last run failed"), ("Others", "Status READY")])
-def test_report_of_an_audience_has_the_runs_that_failed_before_they_had_its_id(
-    at_terminal: Terminal, services: Services, history: str, page: Path, name: str, headline: str
-) -> None:
-    services.td.warehouse.session("shop", scheduled_time=0).execute(
-        "INSERT INTO pinterest_history (time, kind, action, outcome, audience_name) VALUES "
-        f"(1793700000, 'run', 'create_new_audience', 'failed', '{name}')"
-    )
-    assert at_terminal("report", "--history", history, "--audience", AUDIENCE_ID, "-o", page).code == 0
-    assert headline in page.read_text()
-
-
-def test_report_of_several_audiences_is_about_that_of_the_last_run(
+def test_report_of_several_audiences_is_about_that_of_the_newest_row(
     at_terminal: Terminal, history: str, page: Path
 ) -> None:
     ran = at_terminal("report", "--history", history, "-o", page)
-    assert "The history has 2 audiences: the page is about the one of the last run. --audience ID chooses" in ran.err
+    assert "The history has 2 audiences: the page is about that of the newest row. --audience ID chooses" in ran.err
     assert page.read_text().count("<h1>") == 1
 
 

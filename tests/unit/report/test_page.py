@@ -1,6 +1,5 @@
 import json
 import re
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -112,37 +111,18 @@ def test_each_known_reason_has_advice_and_sql_and_an_unknown_one_is_left_out() -
     assert "Jane Doe" not in text
 
 
-def test_a_row_that_was_written_twice_is_shown_once() -> None:
-    assert page(run(0)) == page(run(0), run(0))
-
-
-def test_a_run_that_was_tried_again_counts_at_the_time_of_its_last_try() -> None:
-    failed = run(0, error="Pinterest was down.")
-    again = replace(run(2), key=failed.key)
-    assert page(failed, run(1), again) == page(run(1), again)
+def test_a_run_that_was_tried_again_is_shown_with_each_try_the_newest_on_top() -> None:
+    tries = [run(day, session_uuid="s", **outcome) for day, outcome in enumerate((DOWN, {}))]
+    rows = re.findall(
+        r"(\d Nov) 2026, 07:00 UTC (Add failed|Added) 1,", text_of(*tries).replace("\N{NO-BREAK SPACE}", " ")
+    )
+    assert rows == [("2 Nov", "Added"), ("1 Nov", "Add failed")]
 
 
 def test_an_audience_is_chosen_among_several() -> None:
     several = [run(0), run(1, audience_id="99", audience_name="Others")]
     assert "<h1>Others</h1>" in page(*several, audience_id="99")
     assert "<h1>Newsletter readers</h1>" in page(*several, audience_id=AUDIENCE_ID)
-
-
-@pytest.mark.parametrize(
-    ("failed", "is_there"),
-    [
-        ({}, True),
-        ({"audience_name": "Others"}, False),
-        ({"audience_name": None}, False),
-    ],
-)
-def test_a_run_that_failed_before_its_audience_was_known_stays_in_the_history(
-    failed: dict[str, str | None], is_there: bool
-) -> None:
-    early = run(1, audience_id=None, error="No such job.", **NOTHING_READ, **failed)
-    html = page(run(0), early, run(2), audience_id=AUDIENCE_ID)
-    assert is_there == (">failed<" in html)
-    assert is_there == ("No such job." in page(run(0), early, audience_id=AUDIENCE_ID))
 
 
 KILLED = build_entry(
@@ -243,10 +223,10 @@ def test_a_history_without_run_and_status_is_an_error(entries: list[ReportEntry]
 OTHERS = {"audience_id": "99", "audience_name": "Others", "session_uuid": "o"}
 
 
-def test_of_several_audiences_that_of_the_last_run_is_shown() -> None:
-    several = [run(0), run(1, **OTHERS, action="replace_current_audience"), follow_up(1)]
-    assert "<h1>Others</h1>" in page(*several)
-    assert "<h1>Newsletter readers</h1>" in page(several[1], follow_up(1), run(2))
+def test_of_several_audiences_that_of_the_newest_row_is_shown() -> None:
+    other = run(1, **OTHERS, action="replace_current_audience")
+    assert "<h1>Others</h1>" in page(run(0), other, run(2, **NOBODY))
+    assert "<h1>Newsletter readers</h1>" in page(other, follow_up(1))
 
 
 def test_a_failed_run_has_its_reason_and_its_workflow() -> None:
