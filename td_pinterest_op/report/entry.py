@@ -96,7 +96,7 @@ def build_entry(row: Mapping[str, Any]) -> ReportEntry:
     return ReportEntry(
         kind=str(values.get("kind")),
         outcome=FAILED_OUTCOME if message or values.get("outcome") == FAILED_OUTCOME else SUCCESS_OUTCOME,
-        at=parse_time(values.get("time")) or parse_time(values.get("session_time")),
+        at=parse_time(values.get("time")),
         values=values | {"error": message},
         invalid_by_reason=dict((+counts).most_common()),
         lift={name: _parse_number(value) for name, value in _parse_json_mapping(values.get("lift")).items()},

@@ -13,7 +13,6 @@ from td_pinterest_op.report.entry import ReportEntry
 from td_pinterest_op.report.funnel import build_funnel
 from td_pinterest_op.run_history.history_table import LIFT_ROW, RUN_ROW, STATUS_CHECK_ROW, SUCCESS_OUTCOME
 
-_MOST_SHOWN_ENTRIES = 800  # the newest ones: a year of daily runs with their follow-ups
 # It keeps compiled templates, which take most of the time of a page.
 _TEMPLATE_ENVIRONMENT = Environment(
     loader=PackageLoader(__package__, ""),
@@ -50,7 +49,6 @@ def render_page(entries: Sequence[ReportEntry], *, audience_id: str | None = Non
     lifts = [entry for entry in own if entry.kind == LIFT_ROW and entry.outcome == SUCCESS_OUTCOME and entry.lift]
     named = _find_newest_with_value(own, "audience_name")
     size_since_run = _find_newest_with_value(later, "audience_size")
-    shown = own[-_MOST_SHOWN_ENTRIES:]
     charts = {}
     for heading, column, factor, value_format in (
         ("Matched by Pinterest", "audience_size", 1, "{:,.0f}"),
@@ -58,7 +56,7 @@ def render_page(entries: Sequence[ReportEntry], *, audience_id: str | None = Non
         ("Share of these records that Pinterest matched, about", "match_ratio", 100, "{:.0f} %"),
     ):
         points = []
-        for entry in shown:
+        for entry in own:
             # At the end of a run, Pinterest has not yet matched its people.
             is_early = column == "audience_size" and entry.kind != STATUS_CHECK_ROW
             number = entry.get_number(column)
@@ -79,10 +77,10 @@ def render_page(entries: Sequence[ReportEntry], *, audience_id: str | None = Non
         size=_find_newest_with_value(own, "audience_size"),
         size_since_run=size_since_run,
         lift=lifts[-1] if lifts else None,
-        entries=shown,
+        entries=own,
         erasures=[entry for entry in entries if entry.is_erasure],
         charts=charts,
-        filled_columns={name for entry in shown for name in entry.values if entry.get_text(name)},
+        filled_columns={name for entry in own for name in entry.values if entry.get_text(name)},
         figures=figures,
         reasons=REASON_EXPLANATIONS,
     )

@@ -14,8 +14,7 @@ from td_pinterest_op.runtime.atomic_file import replace_file
 
 log = logging.getLogger(__name__)
 
-# A line of every page. Pages of earlier versions have the second one.
-_REPORT_PAGE_MARKS = ('<meta name="generator" content="td_pinterest_op">', '<template id="td-pinterest-report">')
+_REPORT_PAGE_MARK = '<meta name="generator" content="td_pinterest_op">'  # a line of every page
 _PAGE_FILE_MODE = 0o666  # a page is for everybody, less the process's umask
 
 
@@ -47,11 +46,10 @@ def write_report_page(path: Path, page: str) -> None:
     Raises OSError if the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_file():  # a pipe has nothing to lose, and would wait for somebody who writes
-        earlier = path.read_text(encoding="utf-8", errors="replace")
-        if not any(mark in earlier for mark in _REPORT_PAGE_MARKS):
-            raise FileExistsError(
-                errno.EEXIST,
-                "the file exists and is not a report of td_pinterest_op: choose another file, or move this one",
-            )
+    # A pipe has nothing to lose, and would wait for somebody who writes.
+    if path.is_file() and _REPORT_PAGE_MARK not in path.read_text(encoding="utf-8", errors="replace"):
+        raise FileExistsError(
+            errno.EEXIST,
+            "the file exists and is not a report of td_pinterest_op 0.5 or later: choose another file, or move it away",
+        )
     replace_file(path, page, mode=_PAGE_FILE_MODE, errors="replace")

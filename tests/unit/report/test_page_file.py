@@ -64,13 +64,6 @@ def test_page_is_written_to_a_pipe(tmp_path: Path) -> None:
         assert reader.read() == b"a page"
 
 
-def test_a_page_of_an_earlier_version_is_overwritten(tmp_path: Path) -> None:
-    path = tmp_path / "page.html"
-    path.write_text('<!doctype html><template id="td-pinterest-report">[]</template>')
-    write_run_report(path, statistics(), error="", now=FIRST_DAY)
-    assert "1000 people were added." in path.read_text()
-
-
 def test_a_missing_package_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
