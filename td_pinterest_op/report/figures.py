@@ -11,13 +11,10 @@ def format_number(value: float | None) -> str:
 
 
 def format_share(part: float | None, whole: float | None) -> str:
-    """Return `part` in per cent of `whole`, as "1.2 %" or "12 %", or "–" if either is missing or `whole` is 0."""
+    """Return `part` in per cent of `whole`, such as "1.2 %", or "–" if either is missing or `whole` is 0."""
     if part is None or not whole:
         return "–"
-    percent = 100 * part / whole
-    if 0 < percent < 0.1:
-        return "< 0.1 %"
-    return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"
+    return f"{100 * part / whole:.1f} %"
 
 
 def format_difference(now: float | None, before: float | None) -> str:

@@ -13,7 +13,6 @@ MATCHED_BAR = "matched"
 
 _WITHHELD_LABELS = {SUPPRESSED: "Opted out", WITHOUT_CONSENT: "Without consent", IN_CONTROL_GROUP: "Control group"}
 _REMOVE_ACTION = "remove_people_from_current_audience"
-_MOST_SHOWN_REASONS = 3  # more do not fit next to a bar
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,6 @@ def build_funnel(run: ReportEntry, *, later_entry_with_size: ReportEntry | None)
     invalid = run.get_number("rows_invalid") or 0
     valid = run.get_number("rows_valid") or 0
     reasons = [f"{reason.replace('_', ' ')} {format_number(count)}" for reason, count in run.invalid_by_reason.items()]
-    if len(reasons) > _MOST_SHOWN_REASONS:
-        reasons[_MOST_SHOWN_REASONS:] = [f"{len(reasons) - _MOST_SHOWN_REASONS} other reasons"]
     bars = [
         Bar(REMAINING_BAR, "Rows read", read),
         Bar(REMAINING_BAR, "Identifiers in them", valid + invalid),
@@ -59,17 +56,17 @@ def build_funnel(run: ReportEntry, *, later_entry_with_size: ReportEntry | None)
     allowed = run.sendable_count or 0
     removes = run.get_text("action") == _REMOVE_ACTION
     if run.is_mirror:
-        words = ("joined", "left", "sent again")
-        if run.is_dry_run or run.outcome == FAILED_OUTCOME:
-            words = ("to join", "to leave", "to send again")
-        counts = map(run.get_number, ("mirror_joined", "mirror_left", "mirror_resent"))
-        changes = [f"{format_number(count)} {word}" for count, word in zip(counts, words, strict=True) if count]
+        changes = [
+            f"{format_number(count)} {word}"
+            for name, word in (("joined", "joining"), ("left", "leaving"), ("resent", "resent"))
+            if (count := run.get_number(f"mirror_{name}"))
+        ]
         members = run.get_number("members")
         label = "Should be in the audience" if members is None else "In the audience"
         members = allowed if members is None else members
         bars += [
             Bar(LOST_BAR, "Refused by Pinterest", allowed - members),
-            Bar(REMAINING_BAR, label, members, ", ".join(changes) or f"nobody {words[0]} or {words[1]}"),
+            Bar(REMAINING_BAR, label, members, ", ".join(changes)),
         ]
     elif run.is_dry_run:
         bars.append(Bar(REMAINING_BAR, "Would be taken out" if removes else "Would be sent", allowed))
@@ -84,9 +81,10 @@ def build_funnel(run: ReportEntry, *, later_entry_with_size: ReportEntry | None)
     bars = [bar for bar in bars if bar.kind == REMAINING_BAR or bar.count]
     if run.outcome != FAILED_OUTCOME and not run.is_dry_run and not removes:
         count = later_entry_with_size.get_number("audience_size") if later_entry_with_size else None
-        whole = "the whole audience, " if run.get_text("action").startswith("add_people_to_") else ""
         note = (
-            f"{whole}about, as of {format_time(later_entry_with_size.at)}" if later_entry_with_size else "not known yet"
+            f"the whole audience, about, as of {format_time(later_entry_with_size.at)}"
+            if later_entry_with_size
+            else "not known yet"
         )
         bars.append(Bar(MATCHED_BAR, "Matched by Pinterest", count, note))
     return bars

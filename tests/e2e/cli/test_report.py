@@ -115,7 +115,7 @@ def test_an_audience_is_shown_with_its_history(at_terminal: Terminal, services: 
     audience_id = services.audience(["anna@shop.example"])
     assert audience_id == AUDIENCE_ID
     ran = at_terminal("audience", audience_id, "--history", history)
-    assert re.search(r"AT +WHAT +OUTCOME.* MEMBERS +MATCHED\n.* ok .* 4,?321 +8,?642 +50 %\n", ran.out)
+    assert re.search(r"AT +WHAT +OUTCOME.* MEMBERS +MATCHED\n.* ok .* 4,?321 +8,?642 +50\.0 %\n", ran.out)
     assert ran.code == 0, ran.err
     names = "time, kind, action, outcome, is_dry_run, ad_account_id, audience_id"
     services.td.warehouse.session("shop", scheduled_time=0).execute(

@@ -62,14 +62,13 @@ def test_a_mirror_adds_up_as_an_export_does() -> None:
 @pytest.mark.parametrize(
     ("last_run", "label"),
     [
-        (mirror(), "In the audience <small>40 joined, 12 left, 56 sent again"),
-        (RUNS["failed mirror"], "Should be in the audience <small>40 to join, 12 to leave, 56 to send again"),
-        (mirror(dry_run=True), "Should be in the audience <small>40 to join, 12 to leave, 56 to send again"),
-        (mirror(mirror=MIRROR | dict.fromkeys(("joined", "left", "resent"), 0)), "<small>nobody joined or left"),
+        (mirror(), '"label">In the audience <small>40 joining, 12 leaving, 56 resent</small>'),
+        (RUNS["failed mirror"], "Should be in the audience <small>40 joining, 12 leaving, 56 resent</small>"),
+        (mirror(mirror=MIRROR | dict.fromkeys(("joined", "left", "resent"), 0)), "In the audience</span>"),
     ],
 )
 def test_a_mirror_has_changed_only_what_it_has_finished(last_run: ReportEntry, label: str) -> None:
-    assert f"{label}</small>" in page(last_run)
+    assert label in page(last_run)
 
 
 @pytest.mark.parametrize(
@@ -98,11 +97,6 @@ def test_a_loss_is_drawn_right_of_the_rest_and_omitted_if_zero() -> None:
     assert bars["Opted out"].kind == LOST_BAR
     assert "Without consent" not in bars
     assert bars["Rejected"].note == "null 260, not an email 90"
-    reasons = {"null": 5, "empty": 4, "too_long": 3, "not_an_email": 2, "placeholder": 1}
-    mixed = build_funnel(
-        run(rows={"read": 20, "valid": 5, "invalid": 15, "invalid_by_reason": reasons}), later_entry_with_size=None
-    )
-    assert mixed[1].note == "null 5, empty 4, too long 3, 2 other reasons"
 
 
 @pytest.mark.parametrize("rows", [{"read": 0}, {}])

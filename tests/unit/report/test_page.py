@@ -74,9 +74,9 @@ def test_the_card_of_sent_people_has_one_comparison_with_the_last_success(before
 @pytest.mark.parametrize(
     ("rows", "share", "note"),
     [
-        ({"read": 1600, "valid": 1250, "invalid": 350}, "22 %", "350 of 1,600 values"),
+        ({"read": 1600, "valid": 1250, "invalid": 350}, "21.9 %", "350 of 1,600 values"),
         # Of two columns or of arrays, a row may have several values.
-        ({"read": 200, "valid": 100, "invalid": 300}, "75 %", "300 of 400 values"),
+        ({"read": 200, "valid": 100, "invalid": 300}, "75.0 %", "300 of 400 values"),
     ],
 )
 def test_rejected_values_are_shown_as_a_share_of_all_values(rows: dict[str, int], share: str, note: str) -> None:
@@ -88,8 +88,8 @@ def test_rejected_values_are_shown_as_a_share_of_all_values(rows: dict[str, int]
 def test_records_and_matched_share_are_on_the_card_in_the_table_and_over_time() -> None:
     looks = [follow_up(day, size=900, members=1200 + 300 * day, match_ratio=900 / (1200 + 300 * day)) for day in (0, 1)]
     html = page(run(0), *looks)
-    assert "; about 60 % of the 1,500 records in it" in shown(html)
-    assert "ready 900 1,500 60 %" in shown(html)
+    assert "; about 60.0 % of the 1,500 records in it" in shown(html)
+    assert "ready 900 1,500 60.0 %" in shown(html)
     for label in ("Records known to be in the audience", "Share of these records that Pinterest matched, about"):
         assert f'aria-label="{label}, over time' in html
 
