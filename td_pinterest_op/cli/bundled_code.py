@@ -1,16 +1,12 @@
 """The code of a project folder: the operator, and the libraries that a workflow's Python lacks."""
 
 import contextlib
-import hashlib
-import json
 import re
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import td_pinterest_op
-from td_pinterest_op.cli.files import ContentsByPath, replace_files, require_path_inside
-from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.cli.files import ContentsByPath, replace_files
 from td_pinterest_op.requirements import REQUIRED_MODULES
 
 PACKAGE_NAME = "td_pinterest_op"
@@ -25,8 +21,6 @@ _UNBUNDLED_PACKAGE_FILES = ("cli", "__main__.py", "README.md")
 _LIBRARY_MISSING_ON_HOSTED = "python-backoff"
 # Large, and imported for columns of phone numbers only.
 _PHONE_LIBRARY = "phonenumberslite"
-# The hashes of the code that was laid out. digdag leaves files that begin with a dot out of an archive.
-MANIFEST_FILE = ".laid_out.json"
 # A library requires it for time zones by name, which the operator does not use.
 _UNUSED_LIBRARIES = ("tzdata",)
 _UNUSED_FILE_PATTERN = re.compile(
@@ -85,61 +79,11 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
 
 
 def replace_code(folder: Path, code: ContentsByPath) -> None:
-    """Write code to a project folder, in place of the code that an earlier call wrote. `code`: contents by path.
-
-    Raises SettingsError, before anything is written, if somebody has changed code in the folder.
-    """
-    before = _read_manifest(folder / MANIFEST_FILE)
-    hashes = {name: _hash_content(content) for name, content in code.items()}
-    known = {
-        name: f"{before.get(name, '')} {hashes.get(name, '')}".split() for name in sorted(before.keys() | hashes.keys())
-    }
-    changed = []
-    for name, accepted in known.items():
-        require_path_inside(folder, name)
-        path = folder / name
-        if path.exists() and _hash_content(path.read_bytes()) not in accepted:
-            changed.append(name)
-    if changed:
-        raise SettingsError(
-            f"{folder} has code of the operator that was changed by hand: {', '.join(changed)}. Nothing was "
-            "written. Move it away, or name another folder"
-        )
-    # Before and after: whatever interrupts this, the next call knows what it finds.
-    _write_manifest(folder, {name: " ".join(accepted) for name, accepted in known.items()})
+    """Write code to a project folder, and remove files of the operator that it has beside. `code`: contents by path."""
     replace_files(folder, code)
-    for name in before.keys() - code.keys():
-        remove_with_empty_parents(folder, name)
-    _write_manifest(folder, hashes)
-
-
-def _read_manifest(manifest: Path) -> dict[str, str]:
-    """Return the hashes of the code that a folder has, separated by spaces, by path; none from a damaged manifest."""
-    try:
-        written = json.loads(manifest.read_text(encoding="utf-8"))
-        # Up to 0.4 the manifest names the user's files as well.
-        return {
-            name: hash_ for name, hash_ in written.items() if hash_.split() and not name.endswith(USER_FILE_SUFFIXES)
-        }
-    except (FileNotFoundError, ValueError, AttributeError, RecursionError):
-        return {}
-
-
-def _write_manifest(folder: Path, hashes: Mapping[str, str]) -> None:
-    """Write the hashes of a folder's code, by path."""
-    replace_files(folder, {MANIFEST_FILE: json.dumps(hashes, indent=1, sort_keys=True).encode()})
-
-
-def remove_with_empty_parents(folder: Path, name: str) -> None:
-    """Remove a file of a project folder, if it exists, and the folders that it leaves empty. `name`: its path."""
-    (folder / name).unlink(missing_ok=True)
-    # Python would import an empty folder.
-    for parent in (folder / name).parents:
-        if parent == folder or not parent.is_dir() or any(parent.iterdir()):
-            break
-        parent.rmdir()
-
-
-def _hash_content(content: bytes) -> str:
-    """Return the SHA-256 of a file's content in hex digits."""
-    return hashlib.sha256(content).hexdigest()
+    package = folder / PACKAGE_NAME
+    if package.samefile(_PACKAGE_FOLDER):
+        return  # a checkout, which has more than a project needs
+    for path in package.rglob("*"):
+        if path.is_file() and path.relative_to(folder).as_posix() not in code:
+            path.unlink()

@@ -368,7 +368,7 @@ def test_a_folder_with_dot_names_alone_is_filled(init: Init, folder: Path, servi
     (folder / ".git").mkdir(parents=True)
     assert init("--job", "clear", "--audience", services.audience()).code == 0
     assert (folder / "pinterest_export.dig").exists()
-    assert sorted(path.name for path in folder.glob(".*")) == [".git", ".laid_out.json"]
+    assert sorted(path.name for path in folder.glob(".*")) == [".git"]
 
 
 @pytest.mark.parametrize("function", ["write_missing_files", "replace_code"])
@@ -392,7 +392,7 @@ def test_what_an_interruption_leaves_is_removed_by_the_next_command(
     assert stopped.failed("may lack files, which the same command writes")
     assert init("--job", "clear", "--audience", audience).code == 0
     assert list_files(folder) == [*CONFIGURATION, "pinterest_export.dig"]
-    assert sorted(path.name for path in folder.glob(".*")) == [".git", ".laid_out.json"]
+    assert sorted(path.name for path in folder.glob(".*")) == [".git"]
     assert folder.stat().st_ino == inode  # it may be a mounted folder
 
 

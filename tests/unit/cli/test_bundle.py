@@ -3,10 +3,8 @@
 import configparser
 import contextlib
 import errno
-import hashlib
 import io
 import itertools
-import json
 import os
 import random
 import re
@@ -16,14 +14,13 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from setuptools import find_packages  # type: ignore[import-untyped]
 
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import bundled_code
-from td_pinterest_op.cli.bundled_code import PACKAGE_PARENT, replace_code
+from td_pinterest_op.cli.bundled_code import PACKAGE_NAME, PACKAGE_PARENT, collect_code, replace_code
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
 from tests import children
@@ -141,14 +138,16 @@ def test_update_writes_code_and_libraries_only(terminal: Terminal, tmp_path: Pat
     write_older_code(tmp_path)
     assert terminal("bundle", tmp_path, "--update").code == 0
     assert (list_names(tmp_path), list_user_files(tmp_path)) == (before, users)
-    assert ((package / "export.py").read_text(), (package / "old").exists()) == (newest, False)
+    assert ((package / "export.py").read_text(), (package / "old" / "gone.py").exists()) == (newest, False)
 
 
-def test_changed_code_is_an_error_before_anything_is_written(terminal: Terminal, folder: Path) -> None:
-    (folder / "td_pinterest_op" / "export.py").write_text("changed")
-    (folder / "pinterest_erase.dig").unlink()
-    assert terminal("bundle", folder).failed("td_pinterest_op/export.py. Nothing was written. Move it away, or name")
-    assert not (folder / "pinterest_erase.dig").exists()
+def test_code_in_a_checkout_stays_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / PACKAGE_NAME / "cli" / "own.py"
+    own.parent.mkdir(parents=True)
+    own.write_text("")
+    monkeypatch.setattr(bundled_code, "_PACKAGE_FOLDER", tmp_path / PACKAGE_NAME)
+    replace_code(tmp_path, collect_code())
+    assert own.exists()
 
 
 class _Killed(BaseException):
@@ -179,15 +178,10 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, *, at: int, is_full: int) -> Iter
 
 
 def write_older_code(folder: Path) -> None:
-    """Let a folder have the code of an older version, with a file and a folder that are gone."""
-    hashes = json.loads((folder / ".laid_out.json").read_text())
-    # 0.4 listed the user's files, and a mark.
-    hashes |= {"pinterest_export.dig": "0", "queries/gone.sql": "0", "--with-phone-numbers": ""}
+    """Let a folder have the code of an older version, with a file that is gone."""
     for name in ("td_pinterest_op/export.py", "td_pinterest_op/old/gone.py"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("older")
-        hashes[name] = hashlib.sha256(b"older").hexdigest()
-    (folder / ".laid_out.json").write_text(json.dumps(hashes))
 
 
 def read_all(folder: Path) -> dict[str, bytes]:
@@ -231,34 +225,16 @@ def test_command_that_was_interrupted_anywhere_ends_well_when_it_runs_again(
     assert read_all(tmp_path / "interrupted") == read_all(tmp_path / "whole")
 
 
-def test_update_after_an_interrupted_one_to_another_version_is_no_change_by_hand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    replace_code(tmp_path, {"old.py": b"1"})
-    with monkeypatch.context() as patched:
-        patched.setattr(bundled_code, "remove_with_empty_parents", Mock(side_effect=_Killed))
-        with pytest.raises(_Killed):
-            replace_code(tmp_path, {"new.py": b"2"})
-    replace_code(tmp_path, {"new.py": b"3"})
-    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.py")} == {"new.py": b"3"}
-
-
-@pytest.mark.parametrize("text", ["", '{"td_pinterest_op/export.py": "12', "[1]", '{"a": 1}', "[" * 100_000])
-def test_damaged_manifest_is_written_again(terminal: Terminal, folder: Path, text: str) -> None:
-    manifest = folder / ".laid_out.json"
-    whole = manifest.read_text()
-    manifest.write_text(text)
-    assert terminal("bundle", folder, "--update").code == 0
-    assert manifest.read_text() == whole
-
-
 def test_nothing_outside_the_folder_is_removed_or_written(terminal: Terminal, folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("")
-    manifest = folder / ".laid_out.json"
-    hashes = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps(hashes | {"../mine.py": hashlib.sha256(b"").hexdigest()}))
-    assert terminal("bundle", folder, "--update").failed("../mine.py leads out of ")
-    manifest.write_text(json.dumps(hashes))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.py").write_text("")
+    (folder / "td_pinterest_op" / "linked").symlink_to(tmp_path / "mine")
+    assert terminal("bundle", folder, "--update").code == 0
+    assert (tmp_path / "mine" / "mine.py").exists()
+    shutil.move(folder / "td_pinterest_op", tmp_path / "code")
+    (folder / "td_pinterest_op").symlink_to(tmp_path / "code")
+    assert terminal("bundle", folder, "--update").failed("td_pinterest_op/LICENSE leads out of ")
+    (folder / "td_pinterest_op").unlink()
     (folder / "pinterest_export.dig").unlink()
     (folder / "pinterest_export.dig").symlink_to(tmp_path / "elsewhere")
     assert terminal("bundle", folder).code == 0
@@ -266,7 +242,7 @@ def test_nothing_outside_the_folder_is_removed_or_written(terminal: Terminal, fo
     (folder / "queries").symlink_to(tmp_path / "queries")
     (tmp_path / "queries" / "people.sql").unlink()
     assert terminal("bundle", folder).failed("queries/people.sql leads out of ")
-    assert {path.name for path in tmp_path.iterdir()} == {"project", "mine.py", "queries"}
+    assert {path.name for path in tmp_path.iterdir()} == {"project", "mine", "code", "queries"}
 
 
 @pytest.mark.parametrize(
