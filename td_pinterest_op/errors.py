@@ -74,7 +74,7 @@ class ExportError(Exception):
         """Return `error` itself if it is an ExportError, else one that names its type and source line.
 
         The original message is left out, since it could quote a row. Known causes, such as a lack of memory or disk
-        space, become a WorkflowError that says what to do.
+        space, or a file that cannot be written, become a WorkflowError.
         """
         if isinstance(error, ExportError):
             return error
@@ -307,10 +307,12 @@ def _describe_shortage(error: Exception) -> str | None:
         return None
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return f"{error.strerror}: raise `ulimit -n`, or run this task again when the machine is less busy"
+    if error.filename:
+        return f"{error.filename} cannot be read or written: {error.strerror}"
     if error.errno not in _TEMPORARY_FOLDER_ERRNOS and "temporary directory" not in str(error):
         return None
     return (
-        f"{error.strerror}: the operator needs 32 bytes for each identifier in "
-        f"{tempfile.tempdir or 'a folder of temporary files'}. Make room there, permit files of this size "
-        "(`ulimit -f`), or set the environment variable TMPDIR to another folder"
+        f"{error.strerror}: make room on the disk, or permit files of this size (`ulimit -f`). An export needs 32 "
+        f"bytes for each identifier in {tempfile.tempdir or 'a folder of temporary files'}, or in the folder that the "
+        "environment variable TMPDIR names"
     )

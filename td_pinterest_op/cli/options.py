@@ -1,6 +1,5 @@
 """Options that several commands have, and their values."""
 
-import errno
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,21 +14,8 @@ from td_pinterest_op.cli import screen
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class _ValidPath(click.Path):
-    """The path of something that may be missing, unless no file can have it: a name too long, a link to itself."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = Path(str(super().convert(value, param, ctx)))
-        try:
-            path.stat()
-        except OSError as error:
-            if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-                self.fail(f"{path}: {error.strerror}", param, ctx)
-        return path
-
-
-PATH_TYPE = _ValidPath(allow_dash=True)
-FILE_TYPE = _ValidPath(dir_okay=False)
+PATH_TYPE = click.Path(allow_dash=True, path_type=Path)
+FILE_TYPE = click.Path(dir_okay=False, path_type=Path)
 
 
 @dataclass(kw_only=True)

@@ -22,7 +22,7 @@ from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, SECRET
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import build_authorize_command
-from td_pinterest_op.cli.shipped_files import explain_write_errors, read_workflow_files, write_missing_files
+from td_pinterest_op.cli.shipped_files import read_workflow_files, write_missing_files
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import replace_in_texts
 from td_pinterest_op.settings.table import ActionSpec
@@ -124,7 +124,8 @@ def create_and_check_folder(folder: Path, projects: Sequence[NewProject], common
     """Make a project folder with a workflow for each project, and check them. Return True if they have no error.
 
     All is laid out in a folder whose name begins with a dot, and then renamed: the next command that makes this folder
-    removes what an interruption has left. Raises SettingsError if the folder is not new or cannot be written.
+    removes what an interruption has left. Raises SettingsError if the folder is not new, and OSError if it cannot be
+    written.
     """
     require_new_folder(folder)
     files: dict[str, str] = {}
@@ -135,14 +136,13 @@ def create_and_check_folder(folder: Path, projects: Sequence[NewProject], common
                     f"{project.workflow_file} needs another {name} than a workflow before it: give it its own folder"
                 )
     code = collect_code(with_phone_numbers="phone" in "".join(files.values()).lower())
-    with explain_write_errors(folder):
-        unfinished = folder / _UNFINISHED_FOLDER_NAME
-        shutil.rmtree(unfinished, ignore_errors=True)
-        write_missing_files(unfinished, files)
-        replace_code(unfinished, code)
-        for path in unfinished.iterdir():
-            path.rename(folder / path.name)
-        unfinished.rmdir()
+    unfinished = folder / _UNFINISHED_FOLDER_NAME
+    shutil.rmtree(unfinished, ignore_errors=True)
+    write_missing_files(unfinished, files)
+    replace_code(unfinished, code)
+    for path in unfinished.iterdir():
+        path.rename(folder / path.name)
+    unfinished.rmdir()
     # The settings of other jobs are yet to be filled in.
     checked = [check_workflow(folder / each.workflow_file)[0].findings for each in projects if each.settings]
     findings = list(dict.fromkeys(chain(*checked)))

@@ -1,16 +1,14 @@
 """The shipped workflows with their files, and the operator's code, as they are written to a project folder."""
 
-import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from td_pinterest_op.cli.bundled_code import SHIPPED_FILES_FOLDER, USER_FILE_SUFFIXES, collect_code, replace_code
-from td_pinterest_op.cli.files import explain_file_error, replace_files
-from td_pinterest_op.errors import SettingsError, StoppedError
+from td_pinterest_op.cli.files import replace_files
 
 SHIPPED_WORKFLOWS_FOLDER = SHIPPED_FILES_FOLDER / "workflows"
 _NAMED_FILE_PATTERN = re.compile(r"[\w./-]+")
@@ -20,23 +18,11 @@ _CHECKOUT_LINK_PATTERN = re.compile(r"\[([^\[\]]*)\]\(\.\./[^()]*\)")
 
 def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_numbers: bool = False) -> None:
     """Write the operator and its libraries to a project folder, which keeps the libraries that it has."""
-    with explain_write_errors(folder):
-        code = collect_code(
-            with_dependencies=with_dependencies or (folder / "requests" / "__init__.py").is_file(),
-            with_phone_numbers=with_phone_numbers or (folder / "phonenumbers" / "__init__.py").is_file(),
-        )
-        replace_code(folder, code)
-
-
-@contextlib.contextmanager
-def explain_write_errors(folder: Path) -> Iterator[None]:
-    """Within the block, let the errors of writing to a project folder say what is there."""
-    try:
-        yield
-    except OSError as error:
-        raise SettingsError(f"{folder} cannot be written ({explain_file_error(error)}): name another folder") from None
-    except StoppedError as error:
-        raise error.extend(f": {folder} may lack files, which the same command writes") from None
+    code = collect_code(
+        with_dependencies=with_dependencies or (folder / "requests" / "__init__.py").is_file(),
+        with_phone_numbers=with_phone_numbers or (folder / "phonenumbers" / "__init__.py").is_file(),
+    )
+    replace_code(folder, code)
 
 
 def write_missing_files(folder: Path, files: Mapping[str, str]) -> list[str]:

@@ -51,5 +51,6 @@ def write_report_page(path: Path, page: str) -> None:
         raise FileExistsError(
             errno.EEXIST,
             "the file exists and is not a report of td_pinterest_op 0.5 or later: choose another file, or move it away",
+            path,
         )
     replace_file(path, page, mode=_PAGE_FILE_MODE, errors="replace")

@@ -7,12 +7,7 @@ import click
 
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import options
-from td_pinterest_op.cli.shipped_files import (
-    explain_write_errors,
-    read_workflow_files,
-    update_code,
-    write_missing_files,
-)
+from td_pinterest_op.cli.shipped_files import read_workflow_files, update_code, write_missing_files
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime.text import format_count
 
@@ -58,8 +53,7 @@ def bundle(
         raise SettingsError(f"{folder} is no project folder, since it has no workflow: check its name")
     files = {} if update else read_workflow_files(workflows)
     update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers)
-    with explain_write_errors(folder):
-        written = write_missing_files(folder, files)
+    written = write_missing_files(folder, files)
     common.print_note(f"Wrote {', '.join([f'version {__version__} of the operator', 'its libraries', *written])}")
     if kept := [name for name in files if name not in written]:
         common.print_note(f"{format_count(len(kept), 'file')} of yours left unchanged: {', '.join(kept)}")

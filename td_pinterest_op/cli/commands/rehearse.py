@@ -121,12 +121,7 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
         screen.print_line()
         for text in advice or ["nothing to set: the defaults fit this service"]:
             screen.print_line(f"Advice: {text}")
-    try:
-        replace_file(output, json.dumps(result, indent=2) + "\n", mode=0o666)
-    except OSError as error:
-        raise SettingsError(
-            f"the file {output} of --output cannot be written: {files.explain_file_error(error)}"
-        ) from None
+    replace_file(output, json.dumps(result, indent=2) + "\n", mode=0o666)
     common.print_note(
         f"Written to {output}: it contains no id, no secret and no personal data, and may be attached to a bug report."
     )

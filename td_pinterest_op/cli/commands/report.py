@@ -77,10 +77,7 @@ def report(
     from td_pinterest_op.report.page import render_page  # with the library for charts, which takes time to import
 
     page = render_page(runs, audience_id=audience, now=datetime.now(timezone.utc))
-    try:
-        write_report_page(output, page)
-    except OSError as error:
-        raise SettingsError(f"{output} cannot be written: {files.explain_file_error(error)}") from None
+    write_report_page(output, page)
     if common.as_json:
         screen.print_json({"file": str(output), "entries": len(runs)})
     elif not common.quiet:

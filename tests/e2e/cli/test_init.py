@@ -389,7 +389,7 @@ def test_what_an_interruption_leaves_is_removed_by_the_next_command(
     with monkeypatch.context() as patch:
         patch.setattr(project_folder, function, interrupt)
         stopped = init("--job", "add", "--audience", audience, *OPTIONS)
-    assert stopped.failed("may lack files, which the same command writes")
+    assert stopped.failed("the run was stopped")
     assert init("--job", "clear", "--audience", audience).code == 0
     assert list_files(folder) == [*CONFIGURATION, "pinterest_export.dig"]
     assert sorted(path.name for path in folder.glob(".*")) == [".git"]
@@ -399,8 +399,7 @@ def test_what_an_interruption_leaves_is_removed_by_the_next_command(
 def test_a_folder_that_cannot_be_made_is_an_error(at_terminal: Terminal, services: Services) -> None:
     arguments = ("--yes", "--job", "delete", "--audience", services.audience())
     ran = at_terminal("init", "/dev/null/project", *arguments)
-    assert ran.failed("/dev/null/project cannot be written (")
-    assert "name another folder" in ran.err
+    assert ran.failed("/dev/null/project/.unfinished_init cannot be read or written: Not a directory")
 
 
 QUERY_ANSWERS = (DATABASE, "SELECT email FROM people", "", "")

@@ -192,7 +192,7 @@ def test_file_that_is_no_rehearsal_is_not_overwritten(rehearse: Any, tmp_path: P
 def test_a_result_that_cannot_be_written_is_printed_all_the_same(rehearse: Any) -> None:
     ran = rehearse("--json", "--only", "account", "--output", "/dev/full")
     assert ran.code == 1
-    assert "the file /dev/full of --output cannot be written: No space left on device" in ran.err
+    assert "error: No space left on device: make room on the disk" in ran.err
     assert json.loads(ran.out)["steps"]
 
 

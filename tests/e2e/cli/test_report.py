@@ -90,8 +90,12 @@ def test_report_of_several_audiences_is_about_that_of_the_newest_row(
     [
         ([], 2, "give either a FILE with the statistics of a run, or --history"),
         (["bytes"], 1, "the file bytes cannot be read: it is not UTF-8 text"),
-        (["stats.json", "-o", "stats.json/page.html"], 1, "cannot be written: "),
-        (["stats.json", "-o", "stats.json"], 1, "stats.json cannot be written: the file exists and is not a report"),
+        (["stats.json", "-o", "stats.json/page.html"], 1, "stats.json cannot be read or written: "),
+        (
+            ["stats.json", "-o", "stats.json"],
+            1,
+            "stats.json cannot be read or written: the file exists and is not a report",
+        ),
         (["rows.json"], 1, "rows.json does not hold the statistics of a run"),
         (["deep.json"], 1, "deep.json does not hold the statistics of a run"),
         (["--history", "shop"], 2, "--history must name a database and a table"),

@@ -251,7 +251,7 @@ def test_nothing_outside_the_folder_is_removed_or_written(terminal: Terminal, fo
         (["project", "pinterest_exports.dig"], 2, "no workflow pinterest_exports.dig: there are pinterest_activ"),
         (["project", "pinterest_export.dig", "--update"], 2, "--update adds no workflow"),
         (["elsewhere", "--update"], 1, "elsewhere is no project folder, since it has no workflow"),
-        (["/dev/null/project"], 1, "/dev/null/project cannot be written (Not a"),
+        (["/dev/null/project"], 1, "/dev/null/project cannot be read or written: Not a"),
     ],
 )
 def test_wrong_names_are_an_error_and_write_nothing(

@@ -111,15 +111,10 @@ def test_a_command_whose_output_nobody_reads_exits_with_141(arguments: list[str]
     assert code == ran.returncode
 
 
-@pytest.mark.parametrize("command", ["report {} -o a", "report a -o {}", "init {}", "bundle {}", "check {}"])
-@pytest.mark.parametrize("name", ["x" * 256, "loop"])
-def test_name_that_no_file_can_have_is_wrong_usage(
-    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, name: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "loop").symlink_to("loop")
-    ran = terminal(*command.format(name).split())
-    assert ran.failed("Too many levels of symbolic links" if name == "loop" else "File name too long", code=2)
+@pytest.mark.parametrize("command", ["report", "init", "bundle", "check"])
+def test_name_that_no_file_can_have_is_named(terminal: Terminal, command: str) -> None:
+    ran = terminal(command, "x" * 256)
+    assert (ran.code, "File name too long" in ran.out + ran.err) == (1, True)
 
 
 def test_closed_standard_input_is_an_empty_one(

@@ -54,7 +54,7 @@ def test_export_error_is_raised_without_the_traceback_of_the_run(
     ("error", "told"),
     [
         (ValueError("person@shop.example is odd"), "ValueError at test_process.py:"),
-        (OSError(9, "Bad file descriptor", "/tmp/x"), "OSError (Bad file descriptor) at test_process.py:"),
+        (OSError(9, "Bad file descriptor"), "OSError (Bad file descriptor) at test_process.py:"),
     ],
 )
 def test_unexpected_error_is_replaced_by_its_type_and_place(error: Exception, told: str) -> None:
@@ -71,11 +71,12 @@ def test_unexpected_error_is_replaced_by_its_type_and_place(error: Exception, to
     [
         (
             OSError(errno.ENOSPC, "No space left on device"),
-            "No space left on device: the operator needs 32 bytes for each",
+            "No space left on device: make room on the disk, or permit",
         ),
-        (OSError(errno.EFBIG, "File too large"), "(`ulimit -f`), or set the environment variable TMPDIR"),
-        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied: the operator needs"),
-        (OSError(errno.EMFILE, "Too many open files"), "raise `ulimit -n`"),
+        (OSError(errno.EFBIG, "File too large"), "(`ulimit -f`). An export needs 32 bytes for each"),
+        (PermissionError(errno.EACCES, "Permission denied"), "the environment variable TMPDIR names"),
+        (OSError(errno.EMFILE, "Too many open files", "a"), "raise `ulimit -n`"),
+        (PermissionError(errno.EACCES, "Permission denied", "a"), "a cannot be read or written: Permission denied"),
         (MemoryError(), "out of memory: give the machine"),
         (RuntimeError("can't start new thread"), "the system refused to start another thread"),
     ],
@@ -91,7 +92,7 @@ def test_without_a_folder_for_temporary_files_the_error_says_how_to_name_one(mon
     with monkeypatch.context() as patched:
         patched.setattr(tempfile, "tempdir", None)
         patched.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nowhere"])
-        advice = "set the environment variable TMPDIR to another folder"
+        advice = "the environment variable TMPDIR names"
         with pytest.raises(WorkflowError, match=advice), GuardedTaskRun():
             tempfile.TemporaryFile()  # noqa: SIM115 - it fails
 
