@@ -12,7 +12,6 @@ from td_pinterest_op.cli.files import replace_files
 
 SHIPPED_WORKFLOWS_FOLDER = SHIPPED_FILES_FOLDER / "workflows"
 _NAMED_FILE_PATTERN = re.compile(r"[\w./-]+")
-COMMENT_LINE_PATTERN = re.compile(r"^[ \t]*(?:#|--).*$", re.MULTILINE)
 _CHECKOUT_LINK_PATTERN = re.compile(r"\[([^\[\]]*)\]\(\.\./[^()]*\)")
 
 

@@ -1,4 +1,4 @@
-"""`td-pinterest push`: update a project folder, check it, push it, and name the secrets that the project lacks."""
+"""`td-pinterest push`: update a project folder, check it, push it, and say how to set the project's secrets."""
 
 import os
 import re
@@ -10,13 +10,12 @@ from pathlib import Path
 import click
 
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.rules import BUILT_IN_CONNECTOR_CODE, check_workflow
 from td_pinterest_op.cli.secret_target import build_authorize_command
-from td_pinterest_op.cli.shipped_files import COMMENT_LINE_PATTERN, update_code
+from td_pinterest_op.cli.shipped_files import update_code
 from td_pinterest_op.errors import SettingsError, extend_errors
 
-_SECRET_REFERENCE_PATTERN = re.compile(r"\$\{secret:\s*([^{}\s]+)\s*\}")
+_COMMENT_LINE_PATTERN = re.compile(r"^[ \t]*(?:#|--).*$", re.MULTILINE)
 # Pinterest's tokens, Treasure Data's keys, and the lines of an env file.
 _PLAIN_CREDENTIAL_PATTERN = re.compile(
     rb"\bpin[ar][._][\w.-]{20,}|(?<!\d)\d{1,9}/[0-9a-f]{40}\b|"
@@ -24,13 +23,6 @@ _PLAIN_CREDENTIAL_PATTERN = re.compile(
 )
 _COMMAND_BY_PROGRAM = {"td": ("td", "wf"), "digdag": ("digdag",)}
 _DEFAULT_DIGDAG_SERVER = "http://127.0.0.1:65432"  # the server that the digdag command asks by default
-# What a server may refuse: on hosted Treasure Workflow more bytes when packed, on a digdag server when unpacked.
-_LARGEST_SIZE_BY_PROGRAM = {"td": 10_000_000, "digdag": 2_097_152}
-_SIZE_LIMIT_ADVICE = (
-    " The folder may be too large: hosted Treasure Workflow accepts an archive of at most 10 MB; a digdag server "
-    "accepts files of at most 2 MB together, unless its api.max_archive_total_size_limit is greater. Move data and "
-    "tests out of the folder, or name them in .digdagignore"
-)
 
 
 @options.command(
@@ -48,10 +40,10 @@ _SIZE_LIMIT_ADVICE = (
 )
 @options.quiet
 def push(common: options.CommonOptions, /, project: str, folder: Path, program: str | None) -> None:
-    """Push a project folder as PROJECT, and name the secrets that the project lacks.
+    """Push a project folder as PROJECT.
 
-    First updates the operator in the folder, and checks its workflows. No secret is an argument: the last lines
-    show how to set those that are missing.
+    First updates the operator in the folder, and checks its workflows. The last line says how to set the project's
+    secrets.
     """
     program = _choose_program(program)
     if not (workflows := sorted(folder.glob("*.dig"))):
@@ -82,37 +74,25 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
         pushed = subprocess.run([*_COMMAND_BY_PROGRAM[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
     if pushed.returncode:
         where = "" if server or program == "td" else " DIGDAG_ENDPOINT is not set, so digdag asked this machine."
-        size = sum((folder / name).stat().st_size for name in names)
-        advice = _SIZE_LIMIT_ADVICE if size > _LARGEST_SIZE_BY_PROGRAM[program] else ""
-        raise SettingsError(f"the push of {project} failed, as said above.{where}{advice}")
-    secrets = [*_COMMAND_BY_PROGRAM[program], "secrets", "--project", project, *endpoint]
-    with extend_errors(f". {project} is pushed: push it again to see which secrets it lacks"):
-        listed = subprocess.run(secrets, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
-    if listed.returncode:
-        raise SettingsError(f"{project} is pushed, but its secrets cannot be listed: `{shlex.join(secrets)}` failed")
+        raise SettingsError(f"the push of {project} failed, as said above.{where}")
     paths = {path for workflow in checked for path in workflow.files}
     text = "\n".join(
-        COMMENT_LINE_PATTERN.sub("", path.read_text(encoding="utf-8", errors="replace")) for path in sorted(paths)
+        _COMMENT_LINE_PATTERN.sub("", path.read_text(encoding="utf-8", errors="replace")) for path in sorted(paths)
     )
     if program == "digdag" and "pinterest.refresh_token" in text and "DIGDAG_ENDPOINT:" not in text:
         screen.print_note(
             "No `_env` has a line DIGDAG_ENDPOINT with the server's address, as config/environment.yml shows it: a "
             "refresh token that Pinterest renews could not be stored, and would be lost"
         )
-    missing = sorted(set(_SECRET_REFERENCE_PATTERN.findall(text)) - set(listed.stdout.split()))
-    if not missing:
-        screen.print_line(f"The project {project} is pushed and has all secrets that its workflows use.")
-        return
-    screen.print_line(f"The project {project} is pushed, and lacks these secrets: {', '.join(missing)}")
-    screen.print_line("Set them:")
-    # Each command is there to be copied: it stays one line.
-    if others := [name for name in missing if name not in PINTEREST_SECRETS_BY_VARIABLE.values()]:
-        command = shlex.join([*secrets, "--set", *others])
-        click.echo(f"  {command}")
-    if len(others) < len(missing):
-        server = None if program == "td" else server or _DEFAULT_DIGDAG_SERVER
-        command = screen.replace_program_name(build_authorize_command(project, server))
-        click.echo(f"  {command}")
+    if program == "td":
+        address = None
+        look = f"; `td-pinterest doctor --project {shlex.quote(project)}` names those that it lacks"
+    else:
+        address = server or _DEFAULT_DIGDAG_SERVER
+        look = ""
+    text = f"{project} is pushed. `{build_authorize_command(project, address)}` sets its secrets for Pinterest{look}"
+    # The commands are there to be copied: the line is not wrapped.
+    click.echo(screen.replace_program_name(text))
 
 
 def _choose_program(named: str | None) -> str:

@@ -1,4 +1,4 @@
-"""`td-pinterest push`: updates, checks and pushes with td or digdag, and names the secrets that are missing."""
+"""`td-pinterest push`: updates, checks and pushes with td or digdag, and says how to set the project's secrets."""
 
 import os
 from collections.abc import Callable
@@ -14,22 +14,19 @@ from tests.unit.cli.running import Ran, Terminal
 Push = Callable[..., Ran]
 ROOT = Path(__file__).parents[3]
 SERVER = "https://digdag.example"
-NEEDED = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
 
 
 @pytest.fixture
 def bin_folder(tmp_path: Path) -> Path:
-    """A folder with commands td and digdag that record their calls and list the secrets of a file."""
+    """A folder with commands td and digdag that record their calls."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    (tmp_path / "secrets").write_text("")
     (tmp_path / "code").write_text("0")
     for name in ("td", "digdag"):
         command = folder / name
         command.write_text(
             f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/calls\n'
-            f'case "$*" in *secrets*) cat {tmp_path}/secrets ;;\n'
-            f"*) pwd >> {tmp_path}/folder; echo sending; exit $(cat {tmp_path}/code) ;; esac\n"
+            f"pwd >> {tmp_path}/folder; echo sending; exit $(cat {tmp_path}/code)\n"
         )
         command.chmod(0o755)
     return folder
@@ -40,8 +37,8 @@ def folder(tmp_path: Path) -> Path:
     """A project folder with one workflow of the user's own."""
     folder = tmp_path / "bundle"
     folder.mkdir()
-    lines = [f"    V{number}: ${{secret:{name}}}\n" for number, name in enumerate(NEEDED)]
-    (folder / "mine.dig").write_text("timezone: UTC\n+a:\n  py>: mine.Mine\n  _env:\n" + "".join(lines))
+    line = "    TOKEN: ${secret:pinterest.refresh_token}\n"
+    (folder / "mine.dig").write_text(f"timezone: UTC\n+a:\n  py>: mine.Mine\n  _env:\n{line}")
     return folder
 
 
@@ -57,33 +54,20 @@ def read_calls(tmp_path: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def test_script_that_pushes_with_td_names_the_missing_secrets(tmp_path: Path, bin_folder: Path, folder: Path) -> None:
-    (tmp_path / "secrets").write_text("td.apikey\npinterest.client_id\n")
+def test_script_that_pushes_with_td_says_how_to_set_secrets(tmp_path: Path, bin_folder: Path, folder: Path) -> None:
     environ = os.environ | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
     ran = children.run([ROOT / "scripts" / "push", "my audiences", folder], env=environ)
     assert ran.returncode == 0, ran.stderr
-    assert read_calls(tmp_path) == ["td wf push my audiences", "td wf secrets --project my audiences"]
+    assert read_calls(tmp_path) == ["td wf push my audiences"]
     assert (tmp_path / "folder").read_text().strip() == str(folder)
-    assert "lacks these secrets: pinterest.client_secret, pinterest.refresh_token\n" in ran.stdout
-    authorize = f"{ROOT}/scripts/td-pinterest authorize"
-    assert ran.stdout.splitlines()[-2:] == ["Set them:", f"  {authorize} --to td 'my audiences'"]
+    program = f"{ROOT}/scripts/td-pinterest"
+    assert ran.stdout.splitlines()[-1] == (
+        f"my audiences is pushed. `{program} authorize --to td 'my audiences'` sets its secrets for Pinterest; "
+        f"`{program} doctor --project 'my audiences'` names those that it lacks"
+    )
     assert "DIGDAG_ENDPOINT" not in ran.stderr
     assert [path.name for path in folder.glob("*.dig")] == ["mine.dig"]
     assert (folder / "td_pinterest_op" / "export.py").exists()
-
-
-def test_push_with_digdag_reports_a_complete_project_of_the_server_in_the_environment(
-    push: Push, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DIGDAG_ENDPOINT", SERVER)
-    (tmp_path / "secrets").write_text("\n".join(NEEDED) + "\n")
-    ran = push("--with", "digdag")
-    assert ran.code == 0, ran.err
-    assert read_calls(tmp_path) == [
-        f"digdag push audiences -e {SERVER}",
-        f"digdag secrets --project audiences -e {SERVER}",
-    ]
-    assert "has all secrets that its workflows use" in ran.out
 
 
 @pytest.mark.parametrize(
@@ -94,6 +78,7 @@ def test_push_with_digdag_reports_a_complete_project_of_the_server_in_the_enviro
 def test_push_to_a_server_asks_for_no_token_and_names_a_missing_address(
     push: Push,
     folder: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     endpoint: str,
     options: str,
@@ -105,20 +90,9 @@ def test_push_to_a_server_asks_for_no_token_and_names_a_missing_address(
     workflow.write_text(f"{workflow.read_text()}    {'' if has_line else '# '}DIGDAG_ENDPOINT: {SERVER}\n")
     ran = push("--with", "digdag")
     assert ran.code == 0, ran.err
-    assert ran.out.splitlines()[-2:] == [
-        f"  digdag secrets --project audiences{options} --set td.apikey",
-        f"  td-pinterest authorize --to server {server} audiences",
-    ]
+    assert read_calls(tmp_path) == [f"digdag push audiences{options}"]
+    assert ran.out.endswith(f"`td-pinterest authorize --to server {server} audiences` sets its secrets for Pinterest\n")
     assert ("No `_env` has a line DIGDAG_ENDPOINT" in ran.err) != has_line
-
-
-def test_push_needs_no_secret_that_only_a_comment_names(push: Push, folder: Path) -> None:
-    (folder / "mine.dig").write_text(
-        "# ${secret:first}\n+a:\n  http>: '${secret:used.url}'\n  content: 'see #ops # ${secret: used.token }'\n"
-    )
-    ran = push()
-    assert ran.code == 0, ran.err
-    assert "lacks these secrets: used.token, used.url\n" in ran.out
 
 
 def test_push_refuses_a_folder_without_a_workflow(push: Push, tmp_path: Path, folder: Path) -> None:
@@ -156,15 +130,9 @@ def test_push_that_is_stopped_says_what_is_known(push: Push, bin_folder: Path, f
     assert "was stopped (SIGINT). Whether audiences was pushed is not known: push it again" in ran.err
 
 
-@pytest.mark.parametrize(("size", "program"), [(1, "td"), (3, "td"), (11, "td"), (1, "digdag"), (3, "digdag")])
-def test_push_of_a_large_folder_that_fails_names_the_limits_of_servers(
-    push: Push, tmp_path: Path, folder: Path, size: int, program: str
-) -> None:
+def test_push_that_fails_says_so(push: Push, tmp_path: Path) -> None:
     (tmp_path / "code").write_text("4")
-    (folder / "data").write_bytes(bytes(size * 1_000_000))
-    ran = push("--with", program)
-    assert (ran.code, "the push of audiences failed, as said above." in ran.err) == (1, True), ran.err
-    assert ("hosted Treasure Workflow accepts" in ran.err) == (size > 10 or (program == "digdag" and size > 2))
+    assert "error: the push of audiences failed, as said above." in push().err
 
 
 def test_push_stops_for_errors(push: Push, tmp_path: Path, folder: Path) -> None:
@@ -187,19 +155,7 @@ def test_push_without_a_command_pushes_nothing(
     assert read_calls(tmp_path) == []
 
 
-def test_push_needs_the_secrets_of_an_included_file(push: Push, folder: Path) -> None:
-    (folder / "mine.dig").write_text("_error:\n  !include : alerts/mail.yaml\n+a: {echo>: a}\n")
-    (folder / "alerts").mkdir()
-    (folder / "alerts" / "mail.yaml").write_text("http>: ${secret:slack.webhook}\n")
-    ran = push()
-    assert "lacks these secrets: slack.webhook\n" in ran.out, ran.err
-
-
-def test_push_with_the_built_in_connector_goes_on_without_a_list_of_secrets(
-    push: Push, tmp_path: Path, folder: Path
-) -> None:
-    (tmp_path / "secrets").unlink()
+def test_push_with_the_built_in_connector_goes_on(push: Push, folder: Path) -> None:
     (folder / "mine.dig").write_text(CONNECTOR)
     ran = push()
-    assert (ran.code, "mine.dig:5: built-in-connector: " in ran.err) == (1, True), ran.err
-    assert "audiences is pushed, but its secrets cannot be listed" in ran.err
+    assert (ran.code, "mine.dig:5: built-in-connector: " in ran.err) == (0, True), ran.err
