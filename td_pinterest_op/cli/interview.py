@@ -26,7 +26,6 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST_TYPE, Audience
 from td_pinterest_op.redaction.secret import escape_for_message
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.settings.types import build_suggestion_text
 from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.services import Services
 
@@ -156,14 +155,8 @@ class Interview:
 
     def _ask_adopt_or_replace(self, settings: dict[str, Any], audience: Audience) -> None:
         """Add to the settings of a mirror what its first run does with the people in the audience."""
-        if not audience.id:
-            if self.options["begin"]:
-                raise click.UsageError("--begin has no effect on a new audience: leave it out")
-            return
-        # 0 may also mean that Pinterest does not know it yet.
-        people = f"{audience.size:,} people are in it" if audience.size else "There may be people in it"
-        if self.options["begin"] or audience.size or self.asks:
-            question = f"{people}: replace them, or adopt (keep) them, also those who opted out"
+        if audience.id and (self.options["begin"] or audience.size or self.asks):
+            question = "People in the audience: replace them, or adopt (keep) them, also those who opted out"
             settings["begin"] = self._get_answer(question, "begin", BEGIN_CHOICE)
 
     def _get_answer(self, question: str, option: str, parse: Callable[[str], _T], *, default: str | None = None) -> _T:
@@ -193,18 +186,12 @@ class Interview:
             except (SettingsError, click.UsageError) as error:
                 raise click.UsageError(screen.replace_program_name(str(error))) from None
 
-        # The choices of a type are shown, but for those that `_ask_init_job` has listed.
-        type_: Any = None if parse is INIT_JOB_CHOICE else parse
+        type_: Any = parse  # of which the choices are shown
         answer: _T = click.prompt(question, default, type=type_, value_proc=read, err=True, show_default=bool(default))
         return answer
 
     def _ask_init_job(self) -> str:
         """Return the job. Raises click.UsageError for an option that it does not use."""
-        if self.options["job"] is None and self.asks:
-            for name in INIT_JOB_CHOICE.choices:
-                action = EXPORT_ACTIONS.get(name)
-                text = action.name.replace("_", " ") if action else f"pinterest_{name}.dig, with a file to fill in"
-                screen.print_note(f"  {name:12}{text}")
         job = self._get_answer("What should the workflow do?", "job", INIT_JOB_CHOICE, default="add")
         action = EXPORT_ACTIONS.get(job)
         for option, is_used in _USE_TEST_BY_OPTION.items():
@@ -221,13 +208,7 @@ class Interview:
             _print_choices([account.label for account in accounts])
         ids = [account.id for account in accounts]
 
-        def parse(text: str) -> str:
-            """Return the id in an answer. Raises click.UsageError for no id, and for an account of others."""
-            account_id = parse_id_option(text, option="--ad-account")
-            if ids and account_id not in ids:
-                raise click.UsageError(f"the token cannot read ad account {account_id}: it can read {', '.join(ids)}")
-            return account_id
-
+        parse = partial(parse_id_option, option="--ad-account")
         return self._get_answer("Ad account (its id)", "ad_account", parse, default=ids[0] if len(ids) == 1 else None)
 
     def _ask_audience(self, action: ActionSpec, account: str) -> Audience:
@@ -268,12 +249,11 @@ class Interview:
             raise click.UsageError(f'{len(found)} audiences are named "{text}": give the id of one of them ({ids})')
         if found:
             return found[0]
-        advice = escape_for_message(build_suggestion_text(text, [each.name for each in self._known_audiences]))
-        if not advice:
-            advice = ": `td-pinterest audiences` lists them; only those of the type CUSTOMER_LIST take people"
-            if may_be_new and not text.isdecimal():
-                advice += f'; to create it, answer "{_NEW_NAME_PREFIX} {text}"'
-        raise click.UsageError(f'the ad account has no audience "{text}"{advice}')
+        hint = f'; to create it, answer "{_NEW_NAME_PREFIX} {text}"' if may_be_new else ""
+        raise click.UsageError(
+            f'the ad account has no audience "{text}": `td-pinterest audiences` lists them; only those of the type '
+            f"CUSTOMER_LIST take people{hint}"
+        )
 
     def _parse_new_audience(self, text: str, *, most_namesakes: int) -> Audience:
         """Return a new audience with the name in `text`.

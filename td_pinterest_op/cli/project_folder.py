@@ -18,7 +18,6 @@ import click
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.bundled_code import collect_code, replace_code
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import build_authorize_command
@@ -28,7 +27,6 @@ from td_pinterest_op.redaction.secret import replace_in_texts
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import TEXT_TYPE, WrongValueError, has_secret_reference
 from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
-from td_pinterest_op.task_runtime.digdag_secrets import read_local_secret
 
 EXPORT_ACTIONS: Mapping[str, ActionSpec] = {
     "add": Add.action,
@@ -43,8 +41,6 @@ EXPORT_ACTIONS: Mapping[str, ActionSpec] = {
 NON_EXPORT_INIT_JOBS = ("many", "activation", "erase", "status", "lift")
 """The other workflows, each with a file of settings to fill in."""
 LIST_QUERY_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
-# Settings that a file has as comments if the action uses them and they are not set.
-_COMMENTED_SETTINGS = {**LIST_QUERY_FILES, "begin": "replace"}
 # Where a folder is laid out. digdag leaves out what begins with a dot.
 _UNFINISHED_FOLDER_NAME = ".unfinished_init"
 _EXPORT_FILE_COMMENT = (
@@ -52,9 +48,6 @@ _EXPORT_FILE_COMMENT = (
 )
 _SCHEDULE_COMMENT_PATTERN = re.compile(r"^# To run it .*\n(?:# .*\n)+", re.MULTILINE)
 _DATABASE_LINE = "  database: ${td.database}\n"
-# Text that YAML takes for text without quotation marks.
-_PLAIN_YAML_TEXT_PATTERN = re.compile(r"[A-Za-z][\w ./@-]*[\w]", re.ASCII)
-_YAML_RESERVED_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "nan", "inf"})
 
 
 @dataclass(kw_only=True)
@@ -176,7 +169,7 @@ def render_project_files(project: NewProject) -> dict[str, str]:
                 settings[name] = LIST_QUERY_FILES[name]
         if action.reads_rows:
             files["queries/people.sql"] = f"{project.query.strip()}\n"
-        files["config/export.yml"] = _EXPORT_FILE_COMMENT + _render_settings(settings, action)
+        files["config/export.yml"] = _EXPORT_FILE_COMMENT + _render_settings(settings)
     elif project.settings:
         files = {name: text for name, text in files.items() if not name.startswith("queries/")} | project.files
         head = "".join(takewhile(lambda line: line[0] == "#", files[project.settings_path].splitlines(keepends=True)))
@@ -225,16 +218,11 @@ def _enable_alert(text: str, alert: str) -> str:
     return re.sub(rf"^  # \+{kind}:\n(?:  #   .*\n)+", uncomment, text, flags=re.MULTILINE) if alert else text
 
 
-def _render_settings(settings: Mapping[str, Any], action: ActionSpec) -> str:
-    """Return the settings of an export as YAML, one a line, each with its comment, and others as comments."""
+def _render_settings(settings: Mapping[str, Any]) -> str:
+    """Return the settings of an export as YAML, one a line, each with its comment."""
     lines = [_render_setting(name, value) for name, value in settings.items()]
     if any(name.startswith("audience_id") for name in settings) and "expected_audience_name" not in settings:
         lines.append("# expected_audience_name: left out, since the name is not known or cannot be written here\n")
-    for name, value in _COMMENTED_SETTINGS.items():
-        if EXPORT_SETTINGS.by_name[name].is_used_by(action) and name not in settings:
-            lines.append(f"# {_render_setting(name, value)}")
-    if action.drops_members and not action.least_records and "max_leave_ratio" not in settings:  # a mirror has a limit
-        lines.append(f"# {_render_setting('max_leave_ratio', 0.5)}")
     return "".join(lines)
 
 
@@ -261,12 +249,6 @@ def format_yaml_value(value: Any) -> str:
     """
     if "${" in str(value):
         raise SettingsError("an answer contains a template, which digdag would fill in: leave it out")
-    if (
-        isinstance(value, str)
-        and _PLAIN_YAML_TEXT_PATTERN.fullmatch(value)
-        and value.lower() not in _YAML_RESERVED_WORDS
-    ):
-        return value
     text = json.dumps(replace_in_texts(value, "$", "$$"), ensure_ascii=False)
     # YAML allows only some of the other characters.
     return "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in text)
@@ -281,18 +263,6 @@ def print_next_commands(folder: Path, project: NewProject, common: CommonOptions
     run = f"(cd {place} && digdag run {project.workflow_file} --rerun -p py.python={shlex.quote(sys.executable)})"
     if not project.settings:
         run += "   # once you have filled in config/ and queries/"
-    wanted = [
-        *SECRETS_BY_VARIABLE.values(),
-        *{"slack": ["slack.webhook"], "mail": ["mail.host"]}.get(project.alert[:5].rstrip(":"), []),
-    ]
-    if missing := [secret for secret in wanted if not read_local_secret(secret, os.environ)]:
-        others = [secret for secret in missing if secret not in PINTEREST_SECRETS_BY_VARIABLE.values()]
-        commands = ["`td-pinterest authorize`"] if len(others) < len(missing) else []
-        commands += [f"`digdag secrets --local --set {' '.join(others)}`"] if others else []
-        common.print_note(
-            f"`digdag run` reads the local digdag secrets only, which lack {', '.join(missing)}: run "
-            f"{', and '.join(commands)}"
-        )
     server = os.environ.get("DIGDAG_ENDPOINT")
     if server and "DIGDAG_ENDPOINT" not in project.environment:
         common.print_note(
@@ -300,7 +270,7 @@ def print_next_commands(folder: Path, project: NewProject, common: CommonOptions
             "token that Pinterest renews is stored there"
         )
     push = f"td-pinterest push {name} {place}{' --with digdag' if server else ''}"
-    common.print_note("Next:")
+    common.print_note("`digdag run` reads the local digdag secrets, where `td-pinterest authorize` stores them. Next:")
     for command in (
         run,
         f"{push}   # then `{build_authorize_command(folder.resolve().name, server)}`",

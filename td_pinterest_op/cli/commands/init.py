@@ -44,8 +44,8 @@ Examples:
     help="A workflow whose task, of Treasure Data's built-in connector or of version 0.5, has the answers. Of several, "
     "the first becomes pinterest_export.dig.",
 )
-@click.option("--task", metavar="+NAME", multiple=True, help="--from: the task, where a file has several exports.")
-@click.option("--entry", metavar="NAME", multiple=True, help="--from: an entry of the task's list of audiences.")
+@click.option("--task", metavar="+NAME", default="", help="--from: the task, where a file has several exports.")
+@click.option("--entry", metavar="NAME", default="", help="--from: an entry of the task's list of audiences.")
 @click.option("--job", type=interview.INIT_JOB_CHOICE, help="What the workflow does.")
 @options.ad_account
 @click.option(
@@ -87,8 +87,8 @@ def init(
     /,
     folder: Path,
     existing: Sequence[Path],
-    task: Sequence[str],
-    entry: Sequence[str],
+    task: str,
+    entry: str,
     dry_run: bool,
     **named: Any,
 ) -> int:
@@ -101,14 +101,10 @@ def init(
     require_new_folder(folder)
     credentials = find_credentials(common.env_file)
     asks = not common.yes and screen.is_interactive()
-    if max(len(task), len(entry)) > 1:
-        raise click.UsageError("give --task and --entry once: each task and each entry gets a folder of its own")
     if existing:
         if other := next((name for name in named if named[name] and name not in ("region", "alert")), None):
             raise click.UsageError(f"--{other.replace('_', '-')} has no effect beside --from: leave it out")
-        projects = [
-            convert_existing_task(path, task_name="".join(task), entry_name="".join(entry)) for path in existing
-        ]
+        projects = [convert_existing_task(path, task_name=task, entry_name=entry) for path in existing]
         for path, project in zip(existing, projects, strict=True):
             project.name = "" if project is projects[0] else path.stem
             project.alert = named["alert"] or ""

@@ -123,9 +123,8 @@ def test_lists_become_files_of_the_folder(init: Init, folder: Path, services: Se
     assert init("--job", "replace", "--audience", audience, *OPTIONS, "--suppress", query, *consent).code == 0
     assert (folder / "queries" / "suppressed.sql").read_text() == "SELECT email FROM opt_outs\n"
     text = (folder / "config" / "export.yml").read_text()
-    assert "\nsuppress: queries/suppressed.sql    # people who must not be sent\n" in text
+    assert '\nsuppress: "queries/suppressed.sql"    # people who must not be sent\n' in text
     assert "\nmin_records: 100    # the run stops if there are fewer\n" in text
-    assert "\n# max_leave_ratio: 0.5    # the run stops if a greater share of the people would leave\n" in text
     run_workflow(folder, services)
     assert services.pinterest.members_of_audience(audience) == digests(120) - digests(2)
 
@@ -181,11 +180,10 @@ def test_folder_of_every_action_passes_check_with_its_alert_and_region(
     others = ["--alert", "mail:ops@shop.example", "--region", "https://api.eu01.treasuredata.com/"]
     ran = init("--job", name, *source, *audience, *others)
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
-    assert "\n    to: [ops@shop.example]\n" in (folder / "config" / "failed.yml").read_text()
+    assert '\n    to: ["ops@shop.example"]\n' in (folder / "config" / "failed.yml").read_text()
     environment = yaml.safe_load((folder / "config" / "environment.yml").read_text())
     assert environment["TD_API_SERVER"] == "https://api.eu01.treasuredata.com/"
     assert (folder / "queries" / "people.sql").exists() == bool(source)
-    assert "mail.host" in ran.err
 
 
 def test_every_shipped_workflow_is_offered() -> None:
@@ -210,7 +208,6 @@ def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, f
     ("arguments", "said"),
     [
         ("add", "the workflow needs an audience: give --audience, its id or its name"),
-        (f"add --audience Shopers {QUERY}", 'no audience "Shopers"; did you mean Shoppers?'),
         (f"add --audience Zebra {QUERY}", 'take people; to create it, answer "new: Zebra"'),
         ("create --audience New", "Database of the query and of the history: give --database"),
         ("delete --audience Twice --query x", "--query has no effect in a workflow for the job delete"),
@@ -230,12 +227,10 @@ def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, f
         ),
         (f"create --audience Twice --if-exists add {QUERY}", 'there is an audience "Twice" already'),
         (f"mirror --audience 'new: Shoppers' {QUERY}", "choose another name, or leave out new:"),
-        (f"mirror --audience 'new: Zebra' {QUERY} --begin adopt", "--begin has no effect on a new audience"),
         (f"create --audience New {QUERY} --alert mail:@", "'--alert': it must be mail:ADDRESS or slack"),
-        (f"add --audience Shoppers {QUERY} --ad-account 7", "the token cannot read ad account 7: it can read"),
         (
             f"mirror --audience Full {QUERY}",
-            "20,538 people are in it: replace them, or adopt (keep) them, also those who opted out: give --begin",
+            "People in the audience: replace them, or adopt (keep) them, also those who opted out: give --begin",
         ),
         (f"create --audience New {QUERY} --suppress no.sql", "no.sql of --suppress cannot be"),
         (f"create --audience New {QUERY} --suppress 'SELECT ${{x}} AS email'", "--suppress contains a template"),
@@ -291,8 +286,6 @@ def test_dry_run_shows_the_plan_before_the_next_commands(init: Init, services: S
     assert (ran.code, services.pinterest.calls.writes()) == (0, [])
     assert 'would add 120 records to audience "One"' in ran.out
     assert re.fullmatch(r"Next:\n(?:  \S.*\n){3}", ran.err[ran.err.index("Next:") :])
-    # The secrets are in the environment.
-    assert "reads the local digdag secrets only, which lack td.apikey, pinterest.client_id" in " ".join(ran.err.split())
 
 
 @pytest.mark.parametrize("server", ["", "https://digdag.example"])
@@ -304,8 +297,6 @@ def test_next_commands_are_those_for_the_place_of_the_project(
     place = f"server {server}" if server else "td"
     assert f"{' --with digdag' if server else ''}   # then `td-pinterest authorize --to {place} audiences`" in ran.err
     assert ("uncomment DIGDAG_ENDPOINT in config/environment.yml" in ran.err) == bool(server)
-    said = "run `td-pinterest authorize`, and `digdag secrets --local --set td.apikey`"
-    assert said in " ".join(ran.err.split())
 
 
 def test_audience_of_the_environment_is_that_of_a_folder_without_questions(
@@ -465,7 +456,7 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
         "is one line",
         "must be an id",
         "give --audience, its id or its name",
-        "did you mean Shoppers?",
+        'no audience "Shopper"',
         "no.sql of",
         "none.sql of",
         "mail:ADDRESS or slack",

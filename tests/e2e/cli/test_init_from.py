@@ -708,4 +708,3 @@ def test_a_name_that_the_first_workflow_takes_is_an_error(init: Init, folder: Pa
 @pytest.mark.parametrize("option", ["--task", "--entry"])
 def test_an_option_of_from_needs_it(init: Init, option: str) -> None:
     assert init(option, "x").failed("--task and --entry have no effect without --from: leave them out", code=2)
-    assert init(option, "x", option, "y").failed("give --task and --entry once: each task and each entry gets", code=2)
