@@ -62,13 +62,8 @@ class Credentials:
 
     def describe_sources(self) -> str:
         """Return a text that names the places where the secrets were found, without their values."""
-        places: dict[str, list[str]] = {}
-        for variable in SECRETS_BY_VARIABLE:
-            if variable in self.sources:
-                places.setdefault(self.sources[variable], []).append(variable)
-        if len(places) == 1:
-            return next(iter(places))
-        return "; ".join(f"{', '.join(variables)} from {place}" for place, variables in places.items()) or "nowhere"
+        found = (f"{name} from {self.sources[name]}" for name in SECRETS_BY_VARIABLE if name in self.sources)
+        return "; ".join(found)
 
     @property
     def refused_token_advice(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import Credentials
@@ -61,14 +61,6 @@ class TerminalReporter(ProgressReporter):
     def show_progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
         """Show a progress bar for a phase of the export. Yields a function that sets the number of finished units."""
         console = Console(stderr=True)
-        is_hidden = self.quiet or not console.is_terminal
-        columns = (
-            TextColumn(f"{phase.name:7}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn(phase.unit),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console, transient=True, disable=is_hidden) as bar:
+        with Progress(console=console, transient=True, disable=self.quiet or not console.is_terminal) as bar:
             task = bar.add_task(phase.name, total=phase.total)
             yield lambda done: bar.update(task, completed=done)

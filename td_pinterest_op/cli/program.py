@@ -35,6 +35,7 @@ from td_pinterest_op.errors import ExportError
 from td_pinterest_op.runtime import shutdown
 
 log = logging.getLogger("td_pinterest_op")
+_MESSAGE_HANDLER = screen.MessageHandler()
 
 
 @click.group(
@@ -82,26 +83,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
     0: done. 1: the command ran and something is wrong. 2: wrong usage. As shells count, 130: Ctrl-C, 143: SIGTERM, and
     141: the reader of the output has closed it.
     """
-    warnings = screen.MessageHandler()
-    log.addHandler(warnings)
+    log.addHandler(_MESSAGE_HANDLER)
     log.setLevel(logging.INFO)
-    try:
-        with screen.tolerate_stream_errors(), shutdown.end_on_signals() as signals:
-            code = _run_command(arguments)
-        return 128 + signals[0] if signals else code
-    finally:
-        log.removeHandler(warnings)
-        log.setLevel(logging.NOTSET)
+    with screen.tolerate_stream_errors(), shutdown.end_on_signals() as signals:
+        code = _run_command(arguments)
+    return 128 + signals[0] if signals else code
 
 
 def _run_command(arguments: Sequence[str] | None) -> int:
     try:
         code = program.main(args=arguments, prog_name="td-pinterest", standalone_mode=False)
     except click.ClickException as error:
-        context = error.ctx if isinstance(error, click.UsageError) else None
-        hint = f". `{context.command_path} --help` shows how to use it" if context else ""
-        message = error.format_message().rstrip(".")
-        screen.print_error(message + hint.removeprefix("." if message.endswith("?") else ""))
+        screen.print_error(error.format_message())
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):  # the end of the input, at a question
         screen.print_note()  # ends the question's line

@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from td_pinterest_op.errors import WorkflowError
-from td_pinterest_op.redaction.secret import mask_sensitive_data
+from td_pinterest_op.redaction.secret import escape_for_message, mask_sensitive_data
 
 # How long to look for more of what was pasted, in seconds.
 _MORE_PASTE_WAIT_SECONDS = 0.1
@@ -39,8 +39,6 @@ def tolerate_stream_errors() -> Iterator[None]:
 
     At its end, what is left to write to a stream that nobody reads is discarded without an error.
     """
-    if sys.stdin is None:  # closed, by `<&-`
-        sys.stdin = Path(os.devnull).open()  # noqa: SIM115
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     for stream in streams:
         stream.reconfigure(errors="replace")
@@ -166,12 +164,7 @@ def format_cell(value: object) -> str:
         return f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, int):
         return f"{value:,}"
-    return ", ".join(map(format_cell, value)) if isinstance(value, (list, tuple)) else replace_unprintable(str(value))
-
-
-def replace_unprintable(text: str) -> str:
-    """Return a text from elsewhere, such as an audience's name, without characters that control the terminal."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return ", ".join(map(format_cell, value)) if isinstance(value, (list, tuple)) else escape_for_message(str(value))
 
 
 def _write_line(text: str, *, stderr: bool = False) -> None:

@@ -1,7 +1,6 @@
 """`td-pinterest authorize`: a refresh token by a person's consent, stored where exports look for it."""
 
 import secrets
-import shlex
 import sys
 import urllib.parse
 import webbrowser
@@ -55,13 +54,6 @@ _ADVICE_BY_ERROR_CODE = {
 _DELETE_TOKEN_COMMANDS = {
     ENVIRONMENT_SOURCE: f"unset {REFRESH_TOKEN_VARIABLE}",
     LOCAL_SECRETS_SOURCE: "digdag secrets --local --delete pinterest.refresh_token",
-}
-# What to do once a target has the secrets, with its arguments.
-_NEXT_COMMANDS = {
-    "local": "td-pinterest doctor",
-    "file": "td-pinterest doctor --env-file {}",
-    "td": "td wf start {} pinterest_export --session now",
-    "server": "digdag start {1} pinterest_export --session now -e {0}",
 }
 
 
@@ -196,7 +188,6 @@ def authorize(
         if rows:
             screen.print_line("\nAd accounts:")
             screen.print_table(rows, columns=("id", "name", "roles", "may_export"))
-        screen.print_line(f"\nNext: {_NEXT_COMMANDS[target_kind].format(*map(shlex.quote, target_arguments))}")
     older = credentials.sources.get(REFRESH_TOKEN_VARIABLE, "")
     # Where commands look before they look at the target. Only digdag reads the secrets of a project.
     earlier = {"local": (ENVIRONMENT_SOURCE,), "file": (ENVIRONMENT_SOURCE, LOCAL_SECRETS_SOURCE)}

@@ -9,7 +9,6 @@ from td_pinterest_op import __version__
 from td_pinterest_op.cli import options
 from td_pinterest_op.cli.shipped_files import read_workflow_files, update_code, write_missing_files
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.runtime.text import format_count
 
 
 @options.command(
@@ -55,6 +54,4 @@ def bundle(
     update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers)
     written = write_missing_files(folder, files)
     common.print_note(f"Wrote {', '.join([f'version {__version__} of the operator', 'its libraries', *written])}")
-    if kept := [name for name in files if name not in written]:
-        common.print_note(f"{format_count(len(kept), 'file')} of yours left unchanged: {', '.join(kept)}")
     click.echo(folder)

@@ -106,11 +106,6 @@ def doctor(
         screen.print_line(
             f"\n{ending} {counts['ok']} passed, {counts['warning']} with a warning, {counts['error']} failed"
         )
-        if is_ok and not Path("rehearsal.json").exists():
-            screen.print_note(
-                "`td-pinterest rehearse` finds the largest batch that your ad account accepts: it can make exports "
-                "up to ten times faster"
-            )
     return 0 if is_ok else 1
 
 
@@ -164,7 +159,7 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
                 advice = context.credentials.refused_token_advice
                 if failure.error_code == WRONG_APP_CODE:
                     advice = (
-                        "correct PINTEREST_CLIENT_ID or PINTEREST_CLIENT_SECRET (found in "
+                        "correct PINTEREST_CLIENT_ID or PINTEREST_CLIENT_SECRET ("
                         f"{context.credentials.describe_sources()}): both are on the app's page at "
                         "https://developers.pinterest.com/apps/"
                     )
@@ -205,7 +200,7 @@ def _check_credentials_found(context: DoctorContext) -> CheckResult:
     if missing := [name for name in PINTEREST_SECRETS_BY_VARIABLE if name not in context.credentials.sources]:
         message = f"{', '.join(missing)} not found in the environment, the local digdag secrets or --env-file"
         return CheckResult(message, "error", "run `td-pinterest authorize`, which gets and stores them")
-    return CheckResult(f"found in {context.credentials.describe_sources()}")
+    return CheckResult(context.credentials.describe_sources())
 
 
 def check_proxy() -> CheckResult:

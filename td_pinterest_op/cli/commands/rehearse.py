@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from td_pinterest_op import __version__
-from td_pinterest_op.cli import files, options, screen
+from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import REFRESH_TOKEN_VARIABLE, make_ad_account_api, open_services_with_options
 from td_pinterest_op.cli.rehearse.rehearsal import (
     DEFAULT_BATCH_SIZE,
@@ -74,8 +74,6 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
         requested.discard("batches")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: create it, or name another file")
-    if output.is_file() and not _is_earlier_output(output):
-        raise SettingsError(f"the file {output} of --output exists and is no rehearsal: move it, or name another file")
     # The steps that must run before others are before them in STEPS.
     names = set(requested)
     for step in reversed(STEPS):
@@ -125,14 +123,6 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
     common.print_note(
         f"Written to {output}: it contains no id, no secret and no personal data, and may be attached to a bug report."
     )
-
-
-def _is_earlier_output(path: Path) -> bool:
-    text = files.read_file_or_stdin(path, "--output")
-    try:
-        return not text.strip() or json.loads(text).keys() >= {"facts", "steps"}
-    except (ValueError, AttributeError, RecursionError):
-        return False
 
 
 def _run_and_clean_up(

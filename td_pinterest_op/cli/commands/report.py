@@ -82,12 +82,6 @@ def report(
         screen.print_json({"file": str(output), "entries": len(runs)})
     elif not common.quiet:
         screen.print_line(f"Wrote {output}, from {format_count(len(runs), runs[0].kind, 'runs and status checks')}")
-    audiences = {run.get_text("audience_id") for run in runs} - {""}
-    if audience is None and len(audiences) > 1:
-        common.print_note(
-            f"The history has {len(audiences)} audiences: the page is about that of the newest row. --audience ID "
-            "chooses another"
-        )
 
 
 def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[ReportEntry]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from td_pinterest_op.cli.screen import replace_unprintable
+from td_pinterest_op.redaction.secret import escape_for_message
 
 _WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]{0,30})")
 _YAML_CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
@@ -86,7 +86,7 @@ class YamlReader:
 
     def add_finding(self, place: FileLine, code: str, message: str, *, level: str = "error") -> None:
         """Add a finding, unless there is the same. `level`: `error` if a run fails or does harm, else `warning`."""
-        text = replace_unprintable(" ".join(message.split()))
+        text = escape_for_message(" ".join(message.split()))
         finding = Finding(path=place.path, line=place.line, code=code, message=text, level=level)
         if finding not in self.findings:
             self.findings.append(finding)

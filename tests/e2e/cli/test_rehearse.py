@@ -180,15 +180,6 @@ def test_wrong_usage_of_rehearse_is_an_error_before_any_request(rehearse: Any) -
     assert rehearse("--output", "nowhere/r.json").failed("there is no folder nowhere for --output")
 
 
-def test_file_that_is_no_rehearsal_is_not_overwritten(rehearse: Any, tmp_path: Path) -> None:
-    (tmp_path / "mine.json").write_text('{"mine": 1}')
-    ran = rehearse("--only", "account", "--output", tmp_path / "mine.json")
-    assert ran.failed("mine.json of --output exists and is no rehearsal")
-    assert (tmp_path / "mine.json").read_text() == '{"mine": 1}'
-    for _ in range(2):
-        assert rehearse("--only", "account", "--output", tmp_path / "new.json").code == 0
-
-
 def test_a_result_that_cannot_be_written_is_printed_all_the_same(rehearse: Any) -> None:
     ran = rehearse("--json", "--only", "account", "--output", "/dev/full")
     assert ran.code == 1

@@ -117,13 +117,6 @@ def test_name_that_no_file_can_have_is_named(terminal: Terminal, command: str) -
     assert (ran.code, "File name too long" in ran.out + ran.err) == (1, True)
 
 
-def test_closed_standard_input_is_an_empty_one(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("sys.stdin", None)
-    assert terminal("report", "-").failed("- does not hold the statistics of a run")
-
-
 def test_program_imports_nothing_from_the_working_folder(tmp_path: Path) -> None:
     for name in ("click", "json", "pathlib"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('from the working folder')")
