@@ -30,7 +30,6 @@ _UNUSED_FILE_PATTERN = re.compile(
     # Short numbers, carriers, places and time zones.
     r"phonenumbers/(?:shortdata/region_\w+|carrier|geocoder|prefix|timezone)\.py"
 )
-USER_FILE_SUFFIXES = (".dig", ".yml", ".sql", ".md")
 
 
 def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = False) -> ContentsByPath:

@@ -220,7 +220,7 @@ def _enable_alert(text: str, alert: str) -> str:
 
 def _render_settings(settings: Mapping[str, Any]) -> str:
     """Return the settings of an export as YAML, one a line, each with its comment."""
-    lines = [_render_setting(name, value) for name, value in settings.items()]
+    lines = [*starmap(_render_setting, settings.items())]
     if any(name.startswith("audience_id") for name in settings) and "expected_audience_name" not in settings:
         lines.append("# expected_audience_name: left out, since the name is not known or cannot be written here\n")
     return "".join(lines)

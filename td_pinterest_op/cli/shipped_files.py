@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from td_pinterest_op.cli.bundled_code import SHIPPED_FILES_FOLDER, USER_FILE_SUFFIXES, collect_code, replace_code
+from td_pinterest_op.cli.bundled_code import SHIPPED_FILES_FOLDER, collect_code, replace_code
 from td_pinterest_op.cli.files import replace_files
 
 SHIPPED_WORKFLOWS_FOLDER = SHIPPED_FILES_FOLDER / "workflows"
@@ -38,7 +38,7 @@ def read_workflow_files(workflows: Sequence[str] = ()) -> Mapping[str, str]:
     """
     files = {}
     for path in sorted(SHIPPED_WORKFLOWS_FOLDER.rglob("*")):
-        if path.suffix in USER_FILE_SUFFIXES:
+        if path.suffix in (".dig", ".yml", ".sql", ".md"):
             text = path.read_text(encoding="utf-8")
             # Links lead to files that a project folder does not have.
             files[path.relative_to(SHIPPED_WORKFLOWS_FOLDER).as_posix()] = _CHECKOUT_LINK_PATTERN.sub(r"\1", text)
