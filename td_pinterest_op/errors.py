@@ -162,7 +162,7 @@ class InvalidRowsError(WorkflowError):
         "Correct the query, or set ignore_invalid_records: true to skip and count such rows. "
         "`td-pinterest explain not_an_email` has SQL that finds them."
     )
-    example = "12 of 1,000 rows invalid (not_an_email 12); the first in rows 17, 23"
+    example = "12 of 1,000 values in 1,000 rows invalid (not_an_email 12); the first in rows 17, 23"
 
 
 class LimitError(WorkflowError):

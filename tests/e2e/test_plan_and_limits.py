@@ -126,8 +126,8 @@ def test_dry_run_names_what_it_would_create_change_or_leave_behind(
 MANY = [*people(10), "n/a", None]
 JUNK = ["n/a", None, "nobody"]
 # Independent of allow_empty.
-ALL_JUNK = r"3 of 3 rows invalid \(placeholder 1, null 1, not_an_email 1\)(?!.*allow_empty)"
-ONE_IN_FOUR = r"1 of 4 rows invalid \(null 1\); the first in rows 4"
+ALL_JUNK = r"3 of 3 values in 3 rows invalid \(placeholder 1, null 1, not_an_email 1\)(?!.*allow_empty)"
+ONE_IN_FOUR = r"1 of 4 values in 4 rows invalid \(null 1\); the first in rows 4"
 
 
 # One code has the limits of all actions.

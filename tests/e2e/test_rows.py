@@ -83,7 +83,7 @@ def test_invalid_rows_stop_an_export_with_reasons_and_row_numbers(services: Serv
     with pytest.raises(InvalidRowsError) as caught:
         services.export(settings_of(services, ADD), job_id=services.job(rows))
     message = str(caught.value)
-    assert f"{len(positions):,} of {ROWS:,} rows invalid" in message
+    assert f"{len(positions):,} of {ROWS:,} values in {ROWS:,} rows invalid" in message
     for reason, count in rejected.items():
         assert f"{reason} {count:,}" in message
     assert f"the first in rows {', '.join(map(str, positions[:10]))}. Nothing was sent" in message

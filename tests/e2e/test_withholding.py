@@ -321,9 +321,9 @@ def test_withholding_everybody_is_an_error(services: Services, allow_empty: bool
 @pytest.mark.parametrize(
     ("action", "expected", "plain", "hashed", "message"),
     [
-        (ADD, "plain", 0, 200, "expect_values is plain, but 200 of 200 valid values look hashed already"),
-        (REMOVE, "plain", 197, 3, "but 3 of 200 valid values look hashed already"),
-        (ADD, "hashed", 3, 197, "but 3 of 200 valid values are plain"),
+        (ADD, "plain", 0, 200, "expect_values is plain, but 200 of 200 valid values are not. Nothing"),
+        (REMOVE, "plain", 197, 3, "but 3 of 200 valid values are not. Nothing"),
+        (ADD, "hashed", 3, 197, "but 3 of 200 valid values are not. Nothing"),
         (ADD, "plain", 198, 2, None),
         (REMOVE, "hashed", 2, 198, None),
         (ADD, "any", 100, 100, None),

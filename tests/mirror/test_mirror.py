@@ -179,10 +179,10 @@ def test_query_with_few_people_stops_before_a_write_until_the_limit_is_raised(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"ignore_invalid_records": False}, "3 of 205 rows invalid (placeholder 2, unsure 1). Nothing was sent"),
+        ({"ignore_invalid_records": False}, "3 of 205 values in 205 rows invalid (placeholder 2, unsure 1). Nothing"),
         ({"max_invalid_ratio": 0.01}, "a share of 0.0146 of the rows, more than max_invalid_ratio allows (0.01)"),
-        ({"expect_values": "plain"}, "expect_values is plain, but 5 of 202 valid values look hashed already"),
-        ({"expect_values": "hashed"}, "expect_values is hashed, but 197 of 202 valid values are plain"),
+        ({"expect_values": "plain"}, "expect_values is plain, but 5 of 202 valid values are not. Nothing"),
+        ({"expect_values": "hashed"}, "expect_values is hashed, but 197 of 202 valid values are not. Nothing"),
     ],
 )
 def test_limits_on_rows_apply_to_the_counts_of_the_warehouse(

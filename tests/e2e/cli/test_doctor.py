@@ -238,7 +238,7 @@ _EMAIL = ("email", "varchar")
             _EMAIL,
             ["nobody"] * 3,
             "error",
-            "3 of 3 rows invalid (not_an_email 3); the first in rows 1, 2, 3: there is no valid record",
+            "3 of 3 values in 3 rows invalid (not_an_email 3); the first in rows 1, 2, 3: there is no valid record",
         ),
         (_EMAIL, [], "warning", "has no rows"),
         (
@@ -268,9 +268,9 @@ _GOOD = ["a@b.example", "b@b.example"]
 @pytest.mark.parametrize(
     ("settings", "rows", "status", "said"),
     [
-        ("expect_values: plain", ["e" * 64], "error", "1 of 1 valid values look hashed"),
+        ("expect_values: plain", ["e" * 64], "error", "1 of 1 valid values are not"),
         ("control: {percent: 10, salt: s, by: nr}", _GOOD, "error", "which `control` names"),
-        ("", [*_GOOD, "nobody"], "error", "3 rows checked: an export would stop: 1 of 3 rows invalid"),
+        ("", [*_GOOD, "nobody"], "error", "3 rows checked: an export would stop: 1 of 3 values in 3 rows invalid"),
         ("ignore_error: true", [*_GOOD, "nobody"], "warning", "first 3: 1 (not_an_email 1)"),
         ("", [], "error", "0 rows checked: an export would stop: there is no valid record to send (0 rows read"),
         ("allow_empty: true", [], "warning", "has no rows"),

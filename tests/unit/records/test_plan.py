@@ -7,7 +7,7 @@ import pytest
 
 from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.errors import InvalidRowsError, LimitError
-from td_pinterest_op.records.limits import check_export_limits, describe_plan
+from td_pinterest_op.records.limits import check_export_limits
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import Stats
 from tests.unit.settings.test_parse import ENVIRON, LEAST
@@ -19,17 +19,6 @@ def settings(**changed: Any) -> ExportSettings:
 
 def stats(**counts: Any) -> Stats:
     return Stats(action="add_people_to_current_audience", ad_account_id="1", dry_run=False, **counts)
-
-
-@pytest.mark.parametrize(
-    ("requests", "pace", "told"),
-    [(1, 390, "under a minute"), (390, 390, "under a minute"), (391, 390, "2 min"), (500_000, 300, "1,667 min")],
-)
-def test_plan_rounds_minutes_up(requests: int, pace: int, told: str) -> None:
-    plan = describe_plan(
-        settings(requests_per_minute=pace), stats(), batch_count=0, changes=(), other_request_count=requests
-    )
-    assert plan.endswith(f"at most {pace} a minute: {told}")
 
 
 def message_of(settings: ExportSettings, stats: Stats) -> str:
