@@ -7,7 +7,6 @@ in its targeting_spec, its targeting template or its customer segment: by their 
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 from td_pinterest_op.errors import AudienceError, ExportError
@@ -64,27 +63,23 @@ def find_ad_groups_using(api: Api, audience_id: str) -> list[AdGroup] | None:
                 raise
             denied.append(error)
 
-    # Most accounts have neither templates nor segments, so they are listed only if an ad group has one.
-    @cache
-    def find_templates() -> dict[str, str]:
-        templates = list_until_denied("targeting_templates")
-        specs = {each["id"]: parse_optional_field(each, "targeting_attributes", {}) for each in templates}
-        return {id_: how for id_, spec in specs.items() if (how := _describe_use(spec, audience_id))}
-
-    @cache
-    def find_segments() -> dict[str, str]:
-        segments = list_until_denied("customer_segments")
-        return {each["id"]: "includes" for each in segments if audience_id in _parse_ids(each, "audience_ids")}
-
+    uses = {
+        ("segment", each["id"]): "includes"
+        for each in list_until_denied("customer_segments")
+        if audience_id in _parse_ids(each, "audience_ids")
+    }
+    for each in list_until_denied("targeting_templates"):
+        uses["template", each["id"]] = _describe_use(
+            parse_optional_field(each, "targeting_attributes", {}), audience_id
+        )
     groups = []
     for group in list_until_denied("ad_groups", entity_statuses=_LIVE_STATUSES):
         how = _describe_use(parse_optional_field(group, "targeting_spec", {}), audience_id)
-        template_ids = sorted(_parse_ids(group, "targeting_template_ids"))
-        segment_ids = filter(None, [parse_optional_id_field(group, "customer_segment_id")])
-        for kind, ids, find in (("template", template_ids, find_templates), ("segment", segment_ids, find_segments)):
-            for id_ in ids:
-                if not how and id_ in find():
-                    how = f"{find()[id_]} by {kind} {id_}"
+        sources = [("template", id_) for id_ in sorted(_parse_ids(group, "targeting_template_ids"))]
+        sources.append(("segment", parse_optional_id_field(group, "customer_segment_id") or ""))
+        for kind, id_ in sources:
+            if not how and (use := uses.get((kind, id_))):
+                how = f"{use} by {kind} {id_}"
         if how:
             texts = {key: parse_optional_field(group, key, "") for key in ("id", "name", "status", "campaign_id")}
             groups.append(AdGroup(**texts, how=how))
