@@ -1,6 +1,5 @@
 """Find the columns of a job's result that contain identifiers, and check that an export can use them."""
 
-import logging
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,6 @@ from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, EM
 from td_pinterest_op.redaction.secret import mask_and_escape
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.treasure_data.job import Job
-
-log = logging.getLogger(__name__)
 
 # varchar(32), char(64), string: Trino's and Hive's types for text; array(varchar), array<string>.
 _TEXT_TYPE_PATTERN = re.compile(r"(array\s*[(<]\s*)?(varchar|char|string)\b", re.IGNORECASE)
@@ -129,17 +126,7 @@ def find_identifier_columns(
         for name, setting in named.items()
         if name not in names
     ]
-    never_sent = ""
-    if control_column in names:
-        if names.count(control_column) > 1:
-            problems.append(
-                f'several columns are named "{mask_and_escape(control_column)}", which `control` names: select one'
-            )
-        if type_by_name.pop(control_column, None):
-            never_sent = (
-                f'column "{mask_and_escape(control_column)}" chooses the control group, and is never sent: to send it '
-                "too, select it a second time under another name, and name that one as `by` in `control`"
-            )
+    never_sent = type_by_name.pop(control_column or "", None) if control_column in names else None
     found = []
     for position, (name, sql_type) in enumerate(job.schema):
         type_ = type_by_name.get(name.lower())
@@ -161,13 +148,12 @@ def find_identifier_columns(
             )
             found.append(column)
     if not found:
-        problems.insert(0, never_sent or f"there is no column {join_with_or(types)}")
+        other = " but that of `control`, which is never sent" if never_sent else ""
+        problems.insert(0, f"there is no column {join_with_or(types)}{other}")
     if problems:
         shown = mask_and_escape(", ".join(" ".join(column) for column in job.schema), longest=_LONGEST_COLUMN_LIST)
         listed = "; ".join(problems[:_MOST_LISTED_PROBLEMS])
         raise JobError(f"{job.label} (columns: {shown}) cannot be exported: {listed}")
-    if never_sent and not job.is_hashed_by_warehouse:  # the columns of such a job were checked before
-        log.warning("%s", never_sent)
     return found
 
 
