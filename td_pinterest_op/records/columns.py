@@ -136,7 +136,10 @@ def find_identifier_columns(
                 cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
                 problems.append(f'column "{mask_and_escape(name)}" is of type {mask_and_escape(sql_type)}: {cure}')
         elif name.lower() not in ignored_columns:
-            problems.append(f'column "{mask_and_escape(name)}" {_explain_unusable_column(name)}')
+            problems.append(
+                f'column "{mask_and_escape(name)}" is not an identifier that can be sent: leave it out of the query, '
+                "or name it in `columns` (phone and external_id need records: rows)"
+            )
         if type_:
             column = IdentifierColumn(
                 name=name,
@@ -155,15 +158,6 @@ def find_identifier_columns(
         listed = "; ".join(problems[:_MOST_LISTED_PROBLEMS])
         raise JobError(f"{job.label} (columns: {shown}) cannot be exported: {listed}")
     return found
-
-
-def _explain_unusable_column(name: str) -> str:
-    if re.fullmatch(r"_col\d+", name):  # in Trino
-        return "is not an identifier: give it a name in the query, such as `AS email`"
-    cure = "leave it out of the query"
-    if name.lower() in TYPES:
-        return f"can be sent only with records: rows: {cure}"
-    return f"is not an identifier: {cure}, or name it in `columns`"
 
 
 def get_column_position(name: str, names: Iterable[str]) -> int:

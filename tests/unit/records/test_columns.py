@@ -79,7 +79,8 @@ def test_error_lists_all_problems_and_all_columns() -> None:
         "the result of job 5 (columns: Maid bigint, age integer) cannot be exported: "
         'there is no column "mail", which `columns` names: select it, or correct the name; '
         'column "Maid" is of type bigint: cast it to varchar; '
-        'column "age" is not an identifier: leave it out of the query, or name it in `columns`'
+        'column "age" is not an identifier that can be sent: leave it out of the query, or name it in `columns` (phone '
+        "and external_id need records: rows)"
     )
     assert str(caught.value) == expected
 
