@@ -47,25 +47,13 @@ def require_hashable(source: JobOrQuery, settings: ExportSettings) -> None:
 
     It must for a mirror, and with `hash_in: warehouse`. It can if `source` has a query for presto or trino.
     """
-    needed_by = settings.action.name
-    key = "action"
-    cure = ""
-    if not settings.action.needs_query:
-        if settings.hash_in == "operator":
-            return
-        needed_by = "hash_in: warehouse"
-        key = "hash_in"
-        cure = ", or set hash_in: operator"
-    if source.job_id is not None:
+    if settings.hash_in == "operator" and not settings.action.needs_query:
+        return
+    if source.job_id is not None or source.engine not in HASHING_ENGINES:
         raise SettingsError(
-            f"{needed_by} needs `query`, but the rows come from a job (`job_id` or the last job): give the task the "
-            f"query and its database{cure}",
-            key=key,
-        )
-    if source.engine not in HASHING_ENGINES:
-        raise SettingsError(
-            f"{needed_by} needs the engine {' or '.join(HASHING_ENGINES)}, but query uses the engine {source.engine}",
-            key=key,
+            "a mirror and hash_in: warehouse need `query` and its database in place of a job (`job_id` or the last job)"
+            f", and the engine {' or '.join(HASHING_ENGINES)}",
+            key="query",
         )
 
 

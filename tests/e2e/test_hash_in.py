@@ -115,17 +115,9 @@ def test_limits_stop_an_export_with_the_same_message_for_both_places_of_hashing(
 @pytest.mark.parametrize(
     ("settings", "params", "error"),
     [
-        (
-            {},
-            {"job_id": "12"},
-            "hash_in: warehouse needs `query`, but the rows come from a job (`job_id` or the last job)",
-        ),
-        ({}, {"td": {"last_job_id": 13}}, "hash_in: warehouse needs `query`, but the rows come from a job"),
-        (
-            {},
-            {"query": "SELECT 1", "engine": "hive"},
-            "needs the engine presto or trino, but query uses the engine hive",
-        ),
+        ({}, {"job_id": "12"}, "hash_in: warehouse need `query` and its database in place of a job"),
+        ({}, {"td": {"last_job_id": 13}}, "hash_in: warehouse need `query` and its database in place of a job"),
+        ({}, {"query": "SELECT 1", "engine": "hive"}, "and the engine presto or trino"),
         ({}, {"query": "SELECT 1; SELECT 2"}, "several statements"),
         ({"records": "rows"}, {"query": "SELECT 1"}, "records: rows"),
     ],

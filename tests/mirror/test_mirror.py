@@ -743,7 +743,7 @@ def test_table_that_is_no_ledger_is_refused_and_unchanged(mirror_world: World, m
 def test_mirror_without_a_presto_or_trino_query_is_an_error(mirror_world: World, audience_id: str) -> None:
     del mirror_world.task["query"]
     mirror_world.task["job_id"] = "12"
-    assert "mirror_current_audience needs `query`, but the rows come from a job (`job_id`" in mirror_world.run(1).output
+    assert "a mirror and hash_in: warehouse need `query` and its database in place of" in mirror_world.run(1).output
     mirror_world.task |= {"job_id": None, "query": "SELECT 1", "engine": "hive"}
     del mirror_world.task["job_id"]
-    assert "mirror_current_audience needs the engine presto or trino" in mirror_world.run(1).output
+    assert "and the engine presto or trino" in mirror_world.run(1).output

@@ -37,4 +37,6 @@ def test_restrictions_on_the_command_line(
         return "" if ran.code == 0 else ran.err.partition("error: ")[2].replace("\n", " ")
 
     no_query = action == MIRROR and source != "--query"
-    check_restrictions(services, action, run, refusal="mirror_current_audience needs `query`" if no_query else "")
+    check_restrictions(
+        services, action, run, refusal="a mirror and hash_in: warehouse need `query`" if no_query else ""
+    )
