@@ -30,7 +30,6 @@ from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.records.columns import choose_customer_list_type, find_people_columns, has_single_identifier_rows
 from td_pinterest_op.records.prepared import SINGLE_DIGEST_LAYOUT, PreparedRecords
 from td_pinterest_op.records.spool import Spool
-from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import MirrorFigures, Stats
 from td_pinterest_op.treasure_data.job import JobOrQuery
@@ -101,14 +100,10 @@ class MirrorWarehouseSteps:
         # An earlier try has passed this check and may have filled the audience itself.
         is_first = not state.settled and not state.replacing
         if is_first and audience_size != 0 and not settings.rebuild and settings.begin is None:
-            has = (
-                "may have people: how many is not known"
-                if audience_size is None
-                else f"already has {format_count(audience_size, 'person', 'people')}"
-            )
             raise LimitError(
-                f"the mirror has not filled this audience yet, but the audience {has}. Nothing was sent. Set begin: "
-                "replace to replace them with the people of the query, or begin: adopt to keep them"
+                "the mirror has not filled this audience yet, and the audience may have people (counted by Pinterest: "
+                f"{audience_size or 'not known'}). Nothing was sent. Set begin: replace to "
+                "replace them with the people of the query, or begin: adopt to keep them"
             )
 
     @property

@@ -21,14 +21,14 @@ def test_mirror_follows_the_query(run: Run, services: Services, project: Path) -
         age_history(services)
         return " ".join(ran.log.split())
 
-    replaced = "all members replaced by 250 people."
+    replaced = "all members replaced by 250 people, 0 known members leaving."
     assert f"{replaced} Audience {audience_id}: 250 rows read" in log_of("pinterest_export", people(250))
     assert services.pinterest.members_of_audience(audience_id) == digests(250)
     left = people(245, first=10)
     followed = f"Audience {audience_id}: 245 rows read"
-    assert f"5 joiners, 10 leavers. {followed}" in log_of("pinterest_export", left)
+    assert f"5 joining, 10 leaving, 0 resent. {followed}" in log_of("pinterest_export", left)
     assert services.pinterest.members_of_audience(audience_id) == digests(245, first=10)
-    assert f"no changes. {followed}" in log_of("pinterest_export", left)
+    assert f"0 joining, 0 leaving, 0 resent. {followed}" in log_of("pinterest_export", left)
     rows = [(row["action"], row["members"], row["mirror_mode"]) for row in read_history(services)]
     assert rows == [("mirror_current_audience", 250, "replace"), *[("mirror_current_audience", 245, "difference")] * 2]
     held = services.pinterest.audiences[audience_id]

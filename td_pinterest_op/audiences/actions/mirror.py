@@ -126,18 +126,14 @@ class Mirror(MembersAction):
         audience = self._audience
         replaces = changes.mode == REPLACE_MODE
         people = format_count(changes.people, "person", "people")
+        text = f"{changes.joined:,} joining, {changes.left:,} leaving, {changes.resent:,} resent"
         if replaces and audience:  # it may have members whom the ledger does not know
-            leaver_count = self._run.counts["leavers"]
-            leavers = f" without {format_count(leaver_count, 'known member')}" if leaver_count else ""
-            text = f"all members replaced by {people}{leavers}"
-        elif changes.to_send_count:
-            again = f", {changes.resent:,} sent again" if changes.resent else ""
-            text = f"{format_count(changes.joined, 'joiner')}, {format_count(changes.left, 'leaver')}{again}"
-        else:
-            text = "no changes"
+            text = f"all members replaced by {people}, {self._run.counts['leavers']:,} known members leaving"
         self._set_summary(f"mirror {{audience}}: {text}")
-        known = format_count(changes.members, "known member")
-        compared = f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {people}, {known}; {text}"
+        compared = (
+            f"plan by {changes.mode} in the ledger {self._settings.ledger.table}: {people}, "
+            f"{changes.members:,} known members; {text}"
+        )
         if self.stats.list_jobs and not replaces and self._ledger.state.may_have_unknown_people:
             compared += "; adopted people who are withheld remain in the audience: pinterest_erase.dig removes them"
         if not replaces and not changes.to_send_count:

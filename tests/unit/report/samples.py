@@ -57,7 +57,7 @@ def mirror(day: int = 0, **others: Any) -> ReportEntry:
         "records": {"unique": 2000, "duplicate": 0, "sent": 108, "refused": 0, "withheld": withheld},
         "mirror": MIRROR | {"plan": day},
         "members": None if others.get("error") or others.get("dry_run") else 1695,
-        "summary": "Mirrored the audience: 40 joined, 12 left, 56 sent again.",
+        "summary": "Mirrored the audience: 40 joining, 12 leaving, 56 resent.",
     }
     return run(day, **figures | others)
 
