@@ -23,8 +23,6 @@ first paragraph of a class's docstring, `who` must act, an `example` of a messag
 # 2. Add a class below, with the attributes that `explain` shows, and its name to the tree above.
 # 3. Add a row to docs/reference.md ("Errors"), and a line to CHANGELOG.md.
 import contextlib
-import errno
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,8 +37,6 @@ from td_pinterest_op.redaction.secret import defuse_templates, mask_sensitive_da
 ProblemCode = Literal["wrong", "missing", "unknown", "value", "environment", "misplaced", "columns", "unused", "digits"]
 _ResultT = TypeVar("_ResultT")
 _OPERATOR_AUTHORS = "the authors of this operator"
-# What may be wrong with the folder of temporary files.
-_TEMPORARY_FOLDER_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES}
 
 
 class ExportError(Exception):
@@ -78,11 +74,17 @@ class ExportError(Exception):
         """
         if isinstance(error, ExportError):
             return error
-        if shortage := _describe_shortage(error):
-            return WorkflowError(shortage)
         places = traceback.extract_tb(error.__traceback__)
         place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}, in {places[-1].name}" if places else ""
         why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        if isinstance(error, OSError) and error.filename:
+            return WorkflowError(f"{error.filename} cannot be read or written: {error.strerror}")
+        if isinstance(error, (OSError, MemoryError)):
+            advice = (
+                "give the machine or container what it lacks, such as memory, open files, or room on its disk (TMPDIR "
+                "names another folder for temporary files)"
+            )
+            return WorkflowError(f"{type(error).__name__}{why}{place}: {advice}")
         advice = "a bug in td_pinterest_op; please report it with this line"
         return UnexpectedError(f"{type(error).__name__}{why}{place}: {advice}")
 
@@ -101,7 +103,10 @@ class WorkflowError(ExportError):
 
     who = "the workflow's author"
     advice = "Check the key, its region and its rights, or give the machine what it lacks, as the message says."
-    example = "out of memory: give the machine or container more memory"
+    example = (
+        "OSError (No space left on device) at spool.py:61, in add: give the machine or container what it lacks, such "
+        "as memory, open files, or room on its disk (TMPDIR names another folder for temporary files)"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,26 +298,3 @@ class UnexpectedError(ExportError):
     who = _OPERATOR_AUTHORS
     advice = "Report the line. It contains no data of yours."
     example = "KeyError at parse.py:120, in _settings: a bug in td_pinterest_op; please report it with this line"
-
-
-def _describe_shortage(error: Exception) -> str | None:
-    if isinstance(error, RuntimeError) and "start new thread" in str(error):
-        return (
-            "the system refused to start another thread: "
-            "raise the limit of processes (`ulimit -u`, or the container's), or set max_in_flight: 1"
-        )
-    if isinstance(error, MemoryError):
-        return "out of memory: give the machine or container more memory"
-    if not isinstance(error, OSError):
-        return None
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return f"{error.strerror}: raise `ulimit -n`, or run this task again when the machine is less busy"
-    if error.filename:
-        return f"{error.filename} cannot be read or written: {error.strerror}"
-    if error.errno not in _TEMPORARY_FOLDER_ERRNOS and "temporary directory" not in str(error):
-        return None
-    return (
-        f"{error.strerror}: make room on the disk, or permit files of this size (`ulimit -f`). An export needs 32 "
-        f"bytes for each identifier in {tempfile.tempdir or 'a folder of temporary files'}, or in the folder that the "
-        "environment variable TMPDIR names"
-    )

@@ -125,6 +125,17 @@ def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def restored_log() -> Iterator[None]:
+    """Restores the operator's log, which a task leaves as it has set it up."""
+    log = logging.getLogger("td_pinterest_op")
+    handlers, level, propagate = log.handlers[:], log.level, log.propagate
+    yield
+    log.handlers[:] = handlers
+    log.setLevel(level)
+    log.propagate = propagate
+
+
+@pytest.fixture(autouse=True)
 def nothing_leaks(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Fails a test that shows a plain identifier, a digest or a secret in a log record or an error's text.
 

@@ -38,18 +38,14 @@ class GuardedTaskRun:
     """
 
     def __enter__(self) -> None:
-        with contextlib.ExitStack() as stack:
-            stack.callback(_discard_unwritten_log)
-            # The log of level INFO and above goes to stderr, and nowhere else: the root logger's handlers do not mask.
-            handler = MaskedStderrHandler()
-            stack.callback(log.removeHandler, handler)
-            stack.callback(log.setLevel, log.level)
-            stack.callback(setattr, log, "propagate", log.propagate)
-            log.addHandler(handler)
-            log.setLevel(logging.INFO)
-            log.propagate = False
-            stack.enter_context(end_on_signals())
-            self._stack = stack.pop_all()
+        # The log of level INFO and above goes to stderr, and nowhere else: the root logger's handlers do not mask. It
+        # stays so: a process runs one task.
+        log.addHandler(MaskedStderrHandler())
+        log.setLevel(logging.INFO)
+        log.propagate = False
+        self._stack = contextlib.ExitStack()
+        self._stack.callback(_discard_unwritten_log)
+        self._stack.enter_context(end_on_signals())
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
         with self._stack:
@@ -87,11 +83,7 @@ class MaskedStderrHandler(logging.Handler):
         """Write a log record, with further lines of its message indented. Raises StoppedError if a signal arrives."""
         vars(record)["label"] = log_label.get()
         # Indented, so that no line of a message passes for a line of the log.
-        try:
-            text = mask_sensitive_data(self.format(record))
-        except (TypeError, ValueError) as error:
-            # Not logging's own handling, which prints the arguments unmasked.
-            text = f"a line of the log from {record.name} is left out ({type(error).__name__})"
+        text = mask_sensitive_data(self.format(record))
         lines = "\n    ".join(escape_for_message(line) for line in text.split("\n"))
         # No stream, a closed one, or one without a reader.
         with contextlib.suppress(AttributeError, OSError, ValueError):

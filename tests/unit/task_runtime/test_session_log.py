@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.task_runtime.process import MaskedStderrHandler, log_label
 from tests import children
 
@@ -47,13 +46,6 @@ def test_each_line_begins_with_the_label_of_its_thread(log: logging.Logger, caps
     log.info("begun")
     log_label.reset(before)
     assert capsys.readouterr().err.endswith(" INFO vip: begun\n")
-
-
-def test_line_that_cannot_be_formatted_is_left_out_without_its_arguments(
-    log: logging.Logger, capsys: pytest.CaptureFixture[str]
-) -> None:
-    log.info("%d rows", Secret("hush-4711-hush").reveal())
-    assert capsys.readouterr().err == "a line of the log from somewhere is left out (TypeError)\n"
 
 
 def test_signal_during_a_line_is_not_swallowed(log: logging.Logger) -> None:
