@@ -32,7 +32,7 @@ from td_pinterest_op.settings.table import ERASURE_SETTINGS, ErasureSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.outcome import open_history, publish_outcome_and_raise
 from td_pinterest_op.task_runtime.process import GuardedTaskRun
-from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
+from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
 from td_pinterest_op.treasure_data.job import JobOrQuery, run_statement_job
@@ -155,15 +155,9 @@ class _Erasure:
             while is_erasing:
                 for target in targets:
                     number += 1
-                    try:
-                        self._remove_from_list(target, prepared)
-                    except ExportError as error:
-                        finished = f"{len(self._finished_targets)} of {len(self.targets)} customer lists were finished"
-                        raise error.extend(f". Before that: {finished}") from None
+                    self._remove_from_list(target, prepared)
                     text = "%d of %d: %s: %d records removed"
                     log.info(text, number, len(self.targets), target.label, target.records)
-                    if target.reason:
-                        log.warning("%s: %s", target.label, target.reason)
                 # A replace may have made a list meanwhile. Listings may lag.
                 services.client.rate_limiter.wait(sum(POLL_WAITS))
                 targets = self._add_lists_not_yet_targeted()
@@ -274,9 +268,9 @@ class _Erasure:
                 " and no ".join(missing),
             )
         reader = IdentifierRecordReader(columns=columns, stats=stats, spool=spool)
-        phase = Phase(name="reading", unit="rows", total=rows.job.records)
-        with ProgressReporter(timing=self.services.timing).show_progress(phase) as progress:
-            prepared = reader.read(rows.blocks, progress=progress)
+        reporter = ProgressReporter(timing=self.services.timing)
+        with reporter.show_progress("reading", "rows", rows.job.records) as progress:
+            prepared = reader.read(rows, progress=progress)
         check_invalid_values(self.settings, stats)
         return UserQuery(text=source.query, names=rows.job.names, columns=columns), prepared
 

@@ -14,7 +14,7 @@ from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.runtime.shutdown import start_thread
 from td_pinterest_op.settings.table import RecordSettings
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
+from td_pinterest_op.task_runtime.progress import ProgressReporter
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +77,6 @@ class Sender:
         stats = self.stats
         settings = self.settings
         rate_limiter = self.client.rate_limiter
-        phase = Phase(
-            name="sending",
-            unit="records",
-            total=prepared.record_count,
-            pace=settings.requests_per_minute * settings.limit_records_per_request / 60,  # in full batches
-        )
         self._sent_before = stats.sent
         self._refused_before = stats.refused
         before = stats.sent + stats.refused
@@ -91,7 +85,7 @@ class Sender:
         # Daemon threads: a run that is stopped must not wait for a response that may take minutes.
         running: set[futures.Future[bool]] = set()
         try:
-            with self.reporter.show_progress(phase) as progress:
+            with self.reporter.show_progress("sending", "records", prepared.record_count) as progress:
                 batches = prepared.read_batches(settings.limit_records_per_request)
                 batch = next(batches, None)
                 while running or (batch is not None and not failure):
@@ -131,7 +125,7 @@ class Sender:
             raise failure.extend(
                 f". Partly sent: {sent} of {unique} records sent, {refused} refused, "
                 f"{unique - sent - refused - in_doubt} not sent{unknown}. Running this task again is safe: it sends "
-                f"all records again [last x-pinterest-rid {self.client.last_request_id}]"
+                "all records again"
             ) from None
 
     def _is_request_at_fault(self, parts: Sequence[_BatchPart], *, is_any_accepted: bool) -> bool:

@@ -14,7 +14,7 @@ from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.export import export_task
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
-from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
+from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.task import Task
 
 # The indentation of the plan's facts.
@@ -58,9 +58,14 @@ class TerminalReporter(ProgressReporter):
             raise StoppedError("you answered no")
 
     @contextlib.contextmanager
-    def show_progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
+    def show_progress(
+        self,
+        name: str,
+        unit: str,  # noqa: ARG002 - the bar shows none
+        total: int | None,
+    ) -> Iterator[Callable[[int], None]]:
         """Show a progress bar for a phase of the export. Yields a function that sets the number of finished units."""
         console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=self.quiet or not console.is_terminal) as bar:
-            task = bar.add_task(phase.name, total=phase.total)
+            task = bar.add_task(name, total=total)
             yield lambda done: bar.update(task, completed=done)

@@ -12,7 +12,7 @@ from td_pinterest_op.errors import ExportError
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.treasure_data.job import JobOrQuery, find_first_comments, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_name
-from td_pinterest_op.treasure_data.result import JobRows, open_job_rows, read_small_result
+from td_pinterest_op.treasure_data.result import open_job_rows, read_small_result
 from td_pinterest_op.treasure_data.tables import ListedTable, list_tables
 from td_pinterest_op.treasure_data.td_api import TreasureData, build_v3_path
 
@@ -50,8 +50,8 @@ class MirrorJobs:
         """
         return run_statement_job(self.td, self._build_source(purpose, statement, embedded_query))
 
-    def read_rows(self, purpose: str, statement: str) -> JobRows:
-        """Run a query, and return its rows. `purpose`: see `run`."""
+    def read_rows(self, purpose: str, statement: str) -> Iterable[list[list[Any]]]:
+        """Run a query, and return its rows in blocks of columns. `purpose`: see `run`."""
         return open_job_rows(self.td, self._build_source(purpose, statement))
 
     def read_rows_as_dicts(self, purpose: str, statement: str) -> list[dict[str, Any]]:

@@ -244,12 +244,11 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
   CASE WHEN op = 'due' OR (op = 'leave' AND was_member = 0) THEN 1 WHEN op = 'unsure' THEN 2 END AS figure
   FROM {self._changes_table} WHERE op IN ({changed})"""
         self.ledger.insert_plan(changes, figures, customer_list_id=customer_list_id)
-        rows = self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query())
         # Sort the rows into joiners and leavers. In a row of another run, `op` is NULL.
         kinds = {JOINERS: (b"join", None), LEAVERS: (b"leave", None), UNSURE_LEAVERS: (b"leave", 1)}
         spools = {kind: self._files.enter_context(contextlib.closing(Spool())) for kind in kinds}
         proofs: list[int] = []
-        for ops, digests, figures_ in rows.blocks:
+        for ops, digests, figures_ in self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query()):
             if None in ops:
                 raise MirrorError(
                     f"another run has made a newer plan for audience {self.jobs.audience_id}, or has compacted its "

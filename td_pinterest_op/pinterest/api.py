@@ -263,7 +263,6 @@ class Api:
             bookmark = parse_optional_field(response.content, "bookmark", "")
             if not bookmark:
                 return
-            _raise_unless_valid(bookmark != query.get("bookmark"), response, purpose, "the listing repeats a page")
             query["bookmark"] = bookmark
         _raise_unless_valid(False, response, purpose, f"the listing has no end: {_MOST_PAGES:,} pages were read")
 

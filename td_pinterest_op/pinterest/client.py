@@ -91,7 +91,6 @@ class Client:
     on_response: Callable[[Response], object] = lambda _: None
     # Is called before each write request, which an error stops.
     check_write: Callable[[], object] = lambda: None
-    last_request_id: str = "-"  # Pinterest's id of the last response, for messages
     last_headers: Mapping[str, str] = field(default_factory=dict)
     _throttled_since: float | None = None  # the time of the first 429 since a success, on the monotonic clock
     # The credentials that Pinterest has accepted, by the id() of the object: not all can be hashed.
@@ -143,8 +142,6 @@ class Client:
                 self.counts.add(sent=request.write, retried=request.write and is_retry, waiting_seconds=waited)
                 response = self.transport.send(request.method, url, headers=headers, body=request.body, auth=auth)
             self.last_headers = response.headers
-            if not request.is_about_tokens:
-                self.last_request_id = response.request_id
             self.on_response(response)
         except NoResponseError as broken:
             failure = FAILURE_DECISIONS[broken.failure]

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -16,16 +15,6 @@ LOG_INTERVAL_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Phase:
-    """A long phase of a run, such as reading or sending, whose progress is shown."""
-
-    name: str
-    unit: str  # what is counted, in the plural, such as "records"
-    total: int | None  # how many units the phase has; None if unknown
-    pace: float = math.inf  # the most units a second
-
-
-@dataclass(frozen=True, kw_only=True)
 class ProgressReporter:
     """Shows the plan and the progress of a run. This class writes them to the log, a subclass elsewhere."""
 
@@ -36,8 +25,12 @@ class ProgressReporter:
         log.info("%s", text)
 
     @contextlib.contextmanager
-    def show_progress(self, phase: Phase) -> Iterator[Callable[[int], None]]:
-        """Show the progress of a phase during the block. Yields a function to call with the number of units done."""
+    def show_progress(self, name: str, unit: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """Show the progress of a phase during the block. Yields a function to call with the number of units done.
+
+        `name`: the phase's, such as "sending". `unit`: what is counted, in the plural, such as "records". `total`: how
+        many units the phase has, None if unknown.
+        """
         began = logged_at = self.timing.monotonic()
 
         def log_progress(done: int) -> None:
@@ -47,12 +40,11 @@ class ProgressReporter:
             if now - logged_at >= LOG_INTERVAL_SECONDS:
                 logged_at = now
                 rate = done / (now - began)
-                text = f"{phase.name}: {done:,} {phase.unit}, {rate:,.0f} a second"
-                if phase.total:
-                    text += f", {done / phase.total:.0%} of {phase.total:,}"
-                if phase.total and rate:
-                    left = max(phase.total - done, 0) / min(rate, phase.pace)
-                    text += f", {format_duration(round(left))} left"
+                text = f"{name}: {done:,} {unit}, {rate:,.0f} a second"
+                if total:
+                    text += f", {done / total:.0%} of {total:,}"
+                if total and rate:
+                    text += f", {format_duration(round(max(total - done, 0) / rate))} left"
                 log.info("%s", text)
 
         yield log_progress

@@ -2,8 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgpack
@@ -23,50 +22,42 @@ _DAMAGED_PROBLEM = "cannot be read, because its data is damaged"
 _DOWNLOAD_ADVICE = "give the owner of the API key the permission Download on the query's database"
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobRows:
-    """The rows of a job in blocks, to be iterated once. A block is a list of columns, all of the same length."""
-
-    job: Job
-    blocks: Iterable[list[list[Any]]]
-
-
 def open_job_rows(
     td: TreasureData, source: JobOrQuery, *, on_job_id: Callable[[str], None] = lambda _: None
-) -> JobRows:
+) -> "JobRows":
     """Wait for the job of `source`, and return its rows, which are downloaded when they are iterated.
 
     `on_job_id` gets the job's id as soon as it is known. Raises as `run_or_await_job` does; iterating raises as
-    `JobResultDownload`.
+    `JobRows`.
     """
-    job = run_or_await_job(td, source, on_job_id=on_job_id)
-    return JobRows(job=job, blocks=JobResultDownload(td, job))
+    return JobRows(td, run_or_await_job(td, source, on_job_id=on_job_id))
 
 
 def read_small_result(td: TreasureData, source: JobOrQuery) -> list[dict[str, Any]]:
     """Wait for the job of `source`, and return its few rows: a dict by column name for each, with text decoded.
 
-    Raises as `run_or_await_job` and `JobResultDownload` do.
+    Raises as `run_or_await_job` and `JobRows` do.
     """
     result = open_job_rows(td, source)
     decoded = (
         [value.decode(errors="replace") if isinstance(value, bytes) else value for value in row]
-        for block in result.blocks
+        for block in result
         for row in zip(*block, strict=True)
     )
     return [dict(zip(result.job.names, values, strict=True)) for values in decoded]
 
 
-class JobResultDownload:
-    """Downloads the rows of a job in blocks, to be iterated once. A block is a list of columns.
+class JobRows:
+    """The rows of a job in blocks, to be iterated once: they are downloaded then.
 
+    A block is a list of columns, all of the same length.
     Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
     Iterating raises JobError and TreasureDataError. If it ends without an error, it has yielded all rows of the job.
     """
 
     def __init__(self, td: TreasureData, job: Job) -> None:
         self._td = td
-        self._job = job
+        self.job = job
         # Compressed bytes, and rows, received so far.
         self._offset = 0
         self._rows = 0
@@ -91,22 +82,22 @@ class JobResultDownload:
             except TemporaryError as error:
                 failure = error
             # Is all there? If not, another request follows, unless nothing more can come.
-            if self._job.records == 0:  # the result may have no bytes at all; one request shows whether it has rows
+            if self.job.records == 0:  # the result may have no bytes at all; one request shows whether it has rows
                 is_complete = self._at_end
             else:
-                has_all_rows = self._rows == self._job.records or (self._job.records is None and self._at_end)
+                has_all_rows = self._rows == self.job.records or (self.job.records is None and self._at_end)
                 is_complete = self._inflater.eof and has_all_rows
             if is_complete:
                 return
             tries = 0 if self._offset > before else tries + 1
             if self._at_end or tries > retry.count:
                 why = "" if self._at_end else f" (the last of {tries} tries: {failure})"
-                problem = f"is truncated: {self._rows} of {self._job.records} rows arrived{why}"
+                problem = f"is truncated: {self._rows} of {self.job.records} rows arrived{why}"
                 if self._inflater.eof and self._rows <= _MOST_ROWS_WITHOUT_PERMISSION:
-                    raise JobError(f"{self._job.label} {problem}: {_DOWNLOAD_ADVICE}")
+                    raise JobError(f"{self.job.label} {problem}: {_DOWNLOAD_ADVICE}")
                 raise self._build_result_error(problem)
             wait = next(waits) if tries else retry.initial_wait
-            self._td.sleep(self._td.log_and_choose_wait(failure, wait, f"in {self._job.label}"))
+            self._td.sleep(self._td.log_and_choose_wait(failure, wait, f"in {self.job.label}"))
 
     def _download_rest(self) -> Iterator[bytes]:
         """Request the rest of the compressed result, and yield its bytes until the response ends.
@@ -114,11 +105,11 @@ class JobResultDownload:
         Sets `_at_end` if nothing is left. Raises TemporaryError if another request may help, else JobError or
         WorkflowError.
         """
-        path = f"{build_v3_path('job', 'result', self._job.id)}?format=msgpack.gz"
+        path = f"{build_v3_path('job', 'result', self.job.id)}?format=msgpack.gz"
         # A range would be one of the bytes that were compressed again.
         headers = {"Range": f"bytes={self._offset}-"} if self._offset and not self._is_compressed_twice else {}
         with self._td.open_response("GET", path, headers=headers) as response:
-            if response.status == 416 or (response.status == 404 and self._job.records == 0):
+            if response.status == 416 or (response.status == 404 and self.job.records == 0):
                 self._at_end = True
                 return
             # How many bytes of the response to skip: a resumed download may repeat bytes.
@@ -131,13 +122,13 @@ class JobResultDownload:
                 raise TemporaryError("the response contains a different part of the result than requested")
             elif response.status == 404:
                 raise JobError(
-                    f"job {self._job.id} no longer has a result: Treasure Data keeps results for seven days. Run "
+                    f"job {self.job.id} no longer has a result: Treasure Data keeps results for seven days. Run "
                     "the query again (a query that inserts or creates has no result: it must be a SELECT)"
                 )
             else:
                 raise build_refusal_error(
                     response.status,
-                    f"response {response.status} to the request for {self._job.label}",
+                    f"response {response.status} to the request for {self.job.label}",
                     subject="the job's id, or let the export run the query",
                 )
             pieces = read_pieces(response)
@@ -152,15 +143,15 @@ class JobResultDownload:
                 yield new
         # Without a Content-Length, a broken connection looks like a clean close. It is the end only if the compressed
         # file ends as well, or if nothing came and nothing was announced.
-        is_whole = self._inflater.eof or (self._job.records == 0 and self._offset == 0)
-        self._at_end = is_whole and (self._job.size is None or self._offset >= self._job.size)
+        is_whole = self._inflater.eof or (self.job.records == 0 and self._offset == 0)
+        self._at_end = is_whole and (self.job.size is None or self._offset >= self.job.size)
 
     def _decode_column_blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
         """Yield the blocks of rows that are decoded from `data`, the next bytes of the compressed result.
 
         Raises TreasureDataError if the data is damaged, if a row has a wrong length, or if there are too many rows.
         """
-        width = len(self._job.schema)
+        width = len(self.job.schema)
         while data:
             if self._inflater.eof:  # the next member of the file
                 self._inflater = zlib.decompressobj(_GZIP_WINDOW_BITS)
@@ -180,9 +171,9 @@ class JobResultDownload:
             if len(columns) != width:
                 raise self._build_result_error(_DAMAGED_PROBLEM)
             self._rows += len(rows)
-            if self._job.records is not None and self._rows > self._job.records:  # it may have no end
-                raise self._build_result_error(f"has more rows than the {self._job.records} that the job reports")
+            if self.job.records is not None and self._rows > self.job.records:  # it may have no end
+                raise self._build_result_error(f"has more rows than the {self.job.records} that the job reports")
             yield columns
 
     def _build_result_error(self, problem: str) -> TreasureDataError:
-        return TreasureDataError(f"{self._job.label} {problem}. Run this task again")
+        return TreasureDataError(f"{self.job.label} {problem}. Run this task again")

@@ -120,7 +120,8 @@ def open_hashed_rows(
     """
     hashing = replace(source, query=build_hashing_statement(query, control=control))
     rows = open_job_rows(td, hashing, on_job_id=on_job_id)
-    return replace(rows, job=replace(rows.job, is_hashed_by_warehouse=True))
+    rows.job = replace(rows.job, is_hashed_by_warehouse=True)
+    return rows
 
 
 def build_columns_statement(query: str) -> str:

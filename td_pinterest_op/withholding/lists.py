@@ -71,9 +71,7 @@ def open_lists(
                     rows = open_hashed_rows(td, source, queries[name], on_job_id=on_job_id)
                 columns[name] = find_withholding_list_columns(rows.job, settings)
                 of_lists[name] = Stats()
-                IdentifierRecordReader(columns=columns[name], stats=of_lists[name], spool=spools[name]).read(
-                    rows.blocks
-                )
+                IdentifierRecordReader(columns=columns[name], stats=of_lists[name], spool=spools[name]).read(rows)
         require_usable_lists(of_lists, settings)
         yield WithholdingListDigests(spools=spools, columns=columns)
 

@@ -242,25 +242,19 @@ def test_invalid_rows_stop_an_erasure_before_the_first_write(
     assert services.pinterest.calls.writes() == []
 
 
-@pytest.mark.parametrize(
-    ("operation", "progress"),
-    [("customer_lists/list", ""), ("customer_lists/update", ". Before that: 0 of 7 customer lists were finished")],
-)
+@pytest.mark.parametrize("operation", ["customer_lists/list", "customer_lists/update"])
 def test_stopped_erasure_ends_at_once_and_reports_no_list(
     services: Services,
     lists: list[str],
     operation: str,
-    progress: str,
     caplog: pytest.LogCaptureFixture,
     request: pytest.FixtureRequest,
 ) -> None:
     services.pinterest.on_request(lambda call: shutdown.request_end("SIGTERM") if call.operation == operation else None)
     services.pinterest.answer(503, operation=operation, times=None)
     request.addfinalizer(shutdown.clear_request)
-    with pytest.raises(StoppedError, match=r"was stopped \(SIGTERM\)") as stopped:
+    with pytest.raises(StoppedError, match=r"was stopped \(SIGTERM\)"):
         run_erasure(services)
-    told = str(stopped.value).removesuffix(f" ({', '.join(f'ad account {each}' for each in ACCOUNTS)})")
-    assert progress == "".join(told.partition(". Before that: ")[1:])
     assert len(services.pinterest.calls.of(operation)) == 1
     assert "cannot be read" not in caplog.text
     assert "receipt" not in caplog.text

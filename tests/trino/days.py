@@ -25,7 +25,6 @@ from td_pinterest_op.stats import (
     Stats,
 )
 from td_pinterest_op.treasure_data.job import Job, JobOrQuery
-from td_pinterest_op.treasure_data.result import JobRows
 from td_pinterest_op.treasure_data.tables import ListedTable
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.trino import hashed_query
@@ -70,10 +69,10 @@ class TrinoJobs(MirrorJobs):
             self._run_statement(purpose, statement)
         return purpose
 
-    def read_rows(self, purpose: str, statement: str) -> JobRows:
+    def read_rows(self, purpose: str, statement: str) -> list[list[list[Any]]]:
         done = self._run_statement(purpose, statement)
         columns = [[encode_text(row[name]) for row in done.rows] for name, _ in done.columns]
-        return JobRows(job=build_job(done), blocks=[columns] if done.rows else [])
+        return [columns] if done.rows else []
 
     def read_rows_as_dicts(self, purpose: str, statement: str) -> list[dict[str, Any]]:
         return self._run_statement(purpose, statement).rows

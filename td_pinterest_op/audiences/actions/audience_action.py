@@ -21,7 +21,7 @@ from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape_and_quote
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.stats import Stats, SummaryByTense
-from td_pinterest_op.task_runtime.progress import Phase, ProgressReporter
+from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.trino.hashed_query import UserQuery, describe_query, open_hashed_rows
@@ -110,8 +110,8 @@ class AudienceAction(abc.ABC):
             lists = stack.enter_context(open_lists(td, sources, settings, stats, queries=queries))
             reader = stack.enter_context(open_record_reader(rows.job, settings, stats, lists=lists))
             self.people_query = query or UserQuery(text=source.query, names=rows.job.names, columns=reader.columns)
-            with self.reporter.show_progress(Phase(name="reading", unit="rows", total=rows.job.records)) as progress:
-                prepared = reader.read(rows.blocks, progress=progress)
+            with self.reporter.show_progress("reading", "rows", rows.job.records) as progress:
+                prepared = reader.read(rows, progress=progress)
             check_export_limits(settings, stats)
             yield prepared
 

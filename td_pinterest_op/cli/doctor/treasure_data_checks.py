@@ -115,7 +115,7 @@ def check_sample_rows(context: DoctorContext) -> CheckResult | None:
     rows = open_job_rows(context.services.treasure_data, source)
     stats = Stats()
     with open_record_reader(rows.job, settings, stats, lists=WithholdingListDigests()) as reader:
-        sample = list(islice(chain.from_iterable(zip(*block, strict=True) for block in rows.blocks), _SAMPLE_ROWS))
+        sample = list(islice(chain.from_iterable(zip(*block, strict=True) for block in rows), _SAMPLE_ROWS))
         reader.read([list(zip(*sample, strict=True))] if sample else [])
     label = f"job {rows.job.id} ({', '.join(column.name for column in reader.columns)})"
     advice = [

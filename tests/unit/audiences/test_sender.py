@@ -24,7 +24,6 @@ from td_pinterest_op.errors import (
     StoppedError,
     UnavailableError,
     UnexpectedError,
-    WorkflowError,
 )
 from td_pinterest_op.http.retry import RetrySchedule
 from td_pinterest_op.http.transport import Response
@@ -61,7 +60,6 @@ class FakeClient:
         self.rate_limiter = self
         self.retry = RETRY
         self.waited: list[float] = []
-        self.last_request_id = "rid-9"
         self.stopped = threading.Event()
 
     def stop(self, reason: Exception) -> None:
@@ -139,7 +137,7 @@ class Run:
             max_in_flight=maximum,
             requests_per_minute=390,
         )
-        reporter = types.SimpleNamespace(show_progress=lambda _: contextlib.nullcontext(progress))
+        reporter = types.SimpleNamespace(show_progress=lambda *_: contextlib.nullcontext(progress))
         self.sender = Sender(
             client=cast(Client, self.api),
             settings=cast(RecordSettings, asked),
@@ -343,7 +341,7 @@ def test_error_counts_sent_and_unsent_records(error: ExportError) -> None:
     raised = run.fail()
     assert type(error) is type(raised)
     assert "20 of 100 records sent, 0 refused, 80 not sent. Running" in str(raised)
-    assert str(raised).endswith("this task again is safe: it sends all records again [last x-pinterest-rid rid-9]")
+    assert str(raised).endswith("this task again is safe: it sends all records again")
     assert raised.__suppress_context__
     assert run.api.requests == [10, 10, 10]
     assert run.api.stopped.is_set()
@@ -425,8 +423,6 @@ def test_error_of_a_thread_that_does_not_start_counts_sent_records(monkeypatch: 
 
     monkeypatch.setattr(sender, "start_thread", refuse)
     error = Run(accept, records=500, batch=1, maximum=8).fail()
-    assert type(error) is WorkflowError
-    assert "the system refused to start another thread" in str(error)
     assert "0 of 500 records sent, 0 refused, 500 not sent." in str(error)
 
 

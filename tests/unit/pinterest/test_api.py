@@ -147,17 +147,13 @@ def test_bookmark_that_is_no_text_is_an_error(bookmark: object) -> None:
         list(api(page("1", bookmark=bookmark))[0].list_audiences())
 
 
-@pytest.mark.parametrize(
-    ("bookmarks", "requests", "said"),
-    [("bc", 4_000, "the listing has no end: 4,000 pages were read"), ("bb", 2, "the listing repeats a page")],
-)
-def test_listing_without_end_is_an_error(bookmarks: str, requests: int, said: str) -> None:
+def test_listing_without_end_is_an_error() -> None:
     client = Mock()
-    client.send.side_effect = (page("1", bookmark=each) for each in itertools.cycle(bookmarks))
+    client.send.side_effect = (page("1", bookmark=each) for each in itertools.cycle("bc"))
     calls = Api(client=client, tokens=Keys(), ad_account_id=ACCOUNT)
-    with pytest.raises(PinterestError, match=said):
+    with pytest.raises(PinterestError, match="the listing has no end: 4,000 pages were read"):
         list(calls.list_audiences())
-    assert client.send.call_count == requests
+    assert client.send.call_count == 4_000
 
 
 @pytest.mark.parametrize("content", [{}, {"items": None}, "nonsense"])

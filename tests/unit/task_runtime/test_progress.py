@@ -3,15 +3,13 @@
 import pytest
 
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.task_runtime.progress import LOG_INTERVAL_SECONDS, Phase, ProgressReporter
+from td_pinterest_op.task_runtime.progress import LOG_INTERVAL_SECONDS, ProgressReporter
 from tests.clock import FakeTime
 
 
 def run(time: FakeTime, *, total: int | None, steps: int, seconds: float, done: int = 1000) -> None:
     """`steps` steps of `done` rows, each of this many seconds."""
-    with ProgressReporter(timing=time.timing).show_progress(
-        Phase(name="reading", unit="rows", total=total)
-    ) as progress:
+    with ProgressReporter(timing=time.timing).show_progress("reading", "rows", total) as progress:
         for step in range(1, steps + 1):
             time.sleep(seconds)
             progress(step * done)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from td_pinterest_op.errors import JobError, TreasureDataError, WorkflowError
 from td_pinterest_op.http.transport import RawResponse
 from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.treasure_data.result import JobResultDownload
+from td_pinterest_op.treasure_data.result import JobRows
 from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData
 from tests.campaigns import examples
 from tests.clock import FakeTime
@@ -117,7 +117,7 @@ def job(records: int | None, size: int | None, columns: int = 1) -> Job:
 
 
 def rows(wire: Wire, job: Job) -> list[Any]:
-    return [value for block in JobResultDownload(wire, job) for value in block[0]]
+    return [value for block in JobRows(wire, job) for value in block[0]]
 
 
 @pytest.mark.parametrize("content", [b"", gzip.compress(b"")], ids=["no bytes", "an empty file"])
@@ -139,7 +139,7 @@ def test_values_are_bytes_null_or_other_msgpack_types(fake_time: FakeTime) -> No
 
 def test_block_has_a_list_of_the_same_length_for_each_column(fake_time: FakeTime) -> None:
     content = gzip.compress(b"".join(msgpack.packb([number, str(number), None]) for number in range(2000)))
-    numbers, texts, nulls = zip(*JobResultDownload(Wire(fake_time, content), job(2000, None, columns=3)), strict=True)
+    numbers, texts, nulls = zip(*JobRows(Wire(fake_time, content), job(2000, None, columns=3)), strict=True)
     assert list(range(2000)) == list(itertools.chain(*numbers))
     assert list(itertools.chain(*texts)) == [b"%d" % number for number in range(2000)]
     assert [len(block) for block in numbers] == [len(block) for block in nulls]
@@ -148,7 +148,7 @@ def test_block_has_a_list_of_the_same_length_for_each_column(fake_time: FakeTime
 def test_blocks_stay_small_however_well_the_result_is_compressed(fake_time: FakeTime) -> None:
     content = buffers(["x" * 1000] * 20_000)
     assert len(content) < 200_000
-    blocks = list(JobResultDownload(Wire(fake_time, content), job(20_000, len(content))))
+    blocks = list(JobRows(Wire(fake_time, content), job(20_000, len(content))))
     assert sum(len(block[0]) for block in blocks) == 20_000
     assert max(len(block[0]) for block in blocks) <= 525
 

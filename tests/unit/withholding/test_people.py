@@ -25,7 +25,6 @@ from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import WITHHELD_REASONS, Stats
 from td_pinterest_op.treasure_data.job import Job
-from td_pinterest_op.treasure_data.result import JobRows
 from td_pinterest_op.withholding.people import (
     MultiIdentifierPeople,
     SingleIdentifierPeople,
@@ -212,10 +211,12 @@ def blocks(rows: Sequence[Sequence[Any]], width: int) -> Iterator[list[list[Any]
         yield [[row[place] for row in rows[start : start + 2]] for place in range(width)]
 
 
-def result(types: Sequence[str], rows: Sequence[Sequence[Any]], *, arrays: bool = False, by: bool = False) -> JobRows:
+def result(
+    types: Sequence[str], rows: Sequence[Sequence[Any]], *, arrays: bool = False, by: bool = False
+) -> tuple[Job, Iterator[list[list[Any]]]]:
     schema = [(type_, "array(varchar)" if arrays else "varchar") for type_ in types] + [("customer", "bigint")] * by
     job = Job(id="5", schema=tuple(schema), records=len(rows), size=None)
-    return JobRows(job=job, blocks=blocks(rows, len(schema)))
+    return job, blocks(rows, len(schema))
 
 
 def begin(**given: Any) -> tuple[ExportSettings, Stats]:
@@ -224,10 +225,9 @@ def begin(**given: Any) -> tuple[ExportSettings, Stats]:
     return settings, Stats(action="", ad_account_id="", dry_run=False)
 
 
-def read_list(rows: JobRows, given: ExportSettings, spool: Spool) -> None:
-    IdentifierRecordReader(columns=find_withholding_list_columns(rows.job, given), stats=Stats(), spool=spool).read(
-        rows.blocks
-    )
+def read_list(job: Job, rows: Iterator[list[list[Any]]], given: ExportSettings, spool: Spool) -> None:
+    columns = find_withholding_list_columns(job, given)
+    IdentifierRecordReader(columns=columns, stats=Stats(), spool=spool).read(rows)
 
 
 def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, list[Any]]:
@@ -237,12 +237,12 @@ def exported(case: Case, form: str, all_types: Sequence[str]) -> tuple[Stats, li
     with contextlib.closing(Spool()) as suppressed, contextlib.closing(Spool()) as consented:
         spools = {"suppress": suppressed, "consent": consented}
         for name, rows in case.list_rows.items():
-            read_list(result(all_types, rows), given, spools[name])
+            read_list(*result(all_types, rows), given, spools[name])
         opened = WithholdingListDigests(spools={name: spools[name] for name in case.list_rows})
         rows = case.keyed_rows() if control else case.rows
-        of_people = result(case.types, rows, arrays=case.arrays, by=control is not None)
-        with open_record_reader(of_people.job, given, stats, lists=opened) as reader:
-            prepared = reader.read(of_people.blocks, progress=lambda _: None)
+        job, of_people = result(case.types, rows, arrays=case.arrays, by=control is not None)
+        with open_record_reader(job, given, stats, lists=opened) as reader:
+            prepared = reader.read(of_people, progress=lambda _: None)
             batches = list(prepared.read_batches(3))
     stats.add(sent=stats.to_send_count)
     stats.check_sums(complete=True)
@@ -338,7 +338,7 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
     people = [[crowd[:1], b"A"], [crowd, b"B"], [[crowd[7], b"c@lee.org"], b"C"], [[], None]]
     job = Job(id="5", schema=(("email", "array(varchar)"), ("external_id", "varchar")), records=4, size=None)
     with contextlib.closing(Spool()) as suppressed:
-        read_list(result(["email"], [[crowd[1_000]]]), given, suppressed)
+        read_list(*result(["email"], [[crowd[1_000]]]), given, suppressed)
         with open_record_reader(
             job, given, stats, lists=WithholdingListDigests(spools={"suppress": suppressed})
         ) as reader:
@@ -351,9 +351,9 @@ def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds(
 
 def test_without_a_column_for_the_key_the_control_group_is_chosen_by_the_digest() -> None:
     given, stats = begin(control={"percent": "10", "salt": SALT})
-    of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(1000)])
-    with open_record_reader(of_people.job, given, stats, lists=WithholdingListDigests()) as reader:
-        prepared = reader.read(of_people.blocks, progress=lambda _: None)
+    job, of_people = result(["email"], [[normal(("email", number)).encode()] for number in range(1000)])
+    with open_record_reader(job, given, stats, lists=WithholdingListDigests()) as reader:
+        prepared = reader.read(of_people, progress=lambda _: None)
         (batch,) = prepared.read_batches(1000)
     everybody = {digest(normal(("email", number))) for number in range(1000)}
     chosen = {each for each in everybody if is_in_control(each, 10)}
@@ -369,7 +369,7 @@ def test_without_a_single_column_of_digests_the_control_group_needs_a_key(
     types: list[str], arrays: bool, form: str
 ) -> None:
     given, stats = begin(records=form, control={"percent": 10, "salt": SALT})
-    job = result(types, [], arrays=arrays).job
+    job, _ = result(types, [], arrays=arrays)
     with (
         pytest.raises(Exception, match="has no column that identifies each person for the control group"),
         open_record_reader(job, given, stats, lists=WithholdingListDigests()),
