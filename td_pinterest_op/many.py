@@ -7,7 +7,6 @@ fails does not stop the others.
 
 import collections
 import contextlib
-import hashlib
 import logging
 import re
 from collections.abc import Mapping
@@ -37,7 +36,7 @@ from td_pinterest_op.settings.table import (
     TASK_PARAMETERS,
 )
 from td_pinterest_op.settings.types import (
-    NAME_TYPE,
+    TEXT_TYPE,
     build_integer_type,
     describe_value,
     has_secret_reference,
@@ -52,7 +51,6 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE_TYPE = build_integer_type(1, 32)
 _MOST_DESCRIBED_FAILURES = 20
-_LONGEST_NAME_IN_FILE_NAME = 120  # of an entry's name in the name of its report's file, in bytes
 # How long the entries may take to end by themselves after a signal.
 _STOP_GRACE_SECONDS = 3.0
 
@@ -176,10 +174,8 @@ class _EntryRun:
         settings = request.settings
         if settings.report:
             path = PurePath(settings.report)
-            # Two names give two files, each with a name that a file can have.
+            # Two names give two files.
             name = self.name.replace("%", "%25").replace("/", "%2F")
-            if len(name.encode()) > _LONGEST_NAME_IN_FILE_NAME:
-                name = f"{name[:30]}-{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
             report = str(path.with_name(f"{path.stem}-{name}{path.suffix}"))
             request = replace(request, settings=replace(settings, report=report))
         self.stats = build_initial_stats(settings)
@@ -211,7 +207,7 @@ def parse_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
             text = f"entry {number} of `audiences` is empty: write the settings of an audience into it"
             raise SettingsError(text, key="audiences")
         given = str(entry.get("name") or "").strip() or f"entry {number}"
-        name = parse_parameter(f"name of entry {number}", given, NAME_TYPE)
+        name = parse_parameter(f"name of entry {number}", given, TEXT_TYPE)
         if name in entries:
             text = f"entry {number} of `audiences` has the name of another, {name}: give each entry its own name"
             raise SettingsError(text, key="audiences")

@@ -80,10 +80,9 @@ class ParsedSettings:
         self.problems.append(SettingProblem(key=name, code=code, text=f"{name}: {text}"))
 
     def add_problem_if_different(self, name: str, other: str) -> None:
-        """Add a problem if `name` and `other` are given with different values, or `other` is no part of a list."""
+        """Add a problem if `name` and `other` are given with different values."""
         values = [self.given_values.get(name), self.given_values.get(other)]
-        is_part = isinstance(values[0], tuple) and {*values[0]}.issuperset(values[1] or ())
-        if None not in values and values[0] != values[1] and not is_part:
+        if None not in values and values[0] != values[1]:
             text = f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
             self.add_problem(name, text)
 
@@ -212,8 +211,6 @@ def parse_values(
     if parsed.action:
         _add_action_problems(parsed, parsed.action)
     _add_combination_problems(parsed)
-    places = [*table.by_name, *(problem.key for problem in parsed.problems)]
-    parsed.problems.sort(key=lambda problem: places.index(problem.key))
     return parsed
 
 

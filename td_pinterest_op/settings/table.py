@@ -50,7 +50,6 @@ from td_pinterest_op.settings.types import (
     BOOLEAN_TYPE,
     COUNTRY_TYPE,
     CREDENTIAL_TYPE,
-    NAME_TYPE,
     QUERY_TYPE,
     RATIO_TYPE,
     TABLE_TYPE,
@@ -243,7 +242,7 @@ class ExportSettings(RecordSettings):
     """
 
     action: ActionSpec  # declared by `build_export_table`, which knows the actions
-    audience_name: str | None = _declare_new_audience_setting(NAME_TYPE)
+    audience_name: str | None = _declare_new_audience_setting(TEXT_TYPE)
     audience_description: str | None = _declare_new_audience_setting(TEXT_TYPE)
     audience_id: str | None = _declare_old_audience_setting(
         AUDIENCE_ID_TYPE
@@ -259,7 +258,7 @@ class ExportSettings(RecordSettings):
     )
     replace_newer: bool = _declare_new_list_setting(BOOLEAN_TYPE, False)
     expected_audience_name: str | None = declare_setting(
-        NAME_TYPE, restricts=True, comment="the run stops if the audience has another name"
+        TEXT_TYPE, restricts=True, comment="the run stops if the audience has another name"
     )
     report: str | None = declare_setting(TEXT_TYPE)
     rejected: TableName | None = _of_rows(TABLE_TYPE)

@@ -1,6 +1,5 @@
 """Several audiences in one task: what each entry of the list becomes, and what becomes of one that fails."""
 
-import hashlib
 import json
 import re
 import threading
@@ -109,7 +108,10 @@ def test_connection_setting_in_an_entry_is_an_error_that_names_for_each(services
     ("audiences", "message"),
     [
         (None, "there is no list `audiences`, or it is empty: add a mapping of settings"),
-        ({}, "audiences: must be a list, not a mapping; allowed: a list, each entry of which begins with a dash"),
+        (
+            {},
+            "audiences: must be a list, not a value of type dict; allowed: a list, each entry of which begins with",
+        ),
         ("[]", "there is no list `audiences`, or it is empty"),
         (["vip"], "entry 1 of `audiences`: must be a mapping"),
         ([entry(), {}], "entry 2 of `audiences` is empty"),
@@ -312,12 +314,10 @@ def test_report_of_each_entry_is_a_file_of_its_own(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    long = "会" * 90
-    entries = make_entries(services, ["vip", "a/b", "a%2Fb", "Größe 1", long])
+    entries = make_entries(services, ["vip", "a/b", "a%2Fb", "Größe 1"])
     run(services, *entries, result_settings=COMMON | {"report": "out/p.html"})
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
-    hashed = f"p-{long[:30]}-{hashlib.sha256(long.encode()).hexdigest()[:8]}.html"
-    assert files == sorted([hashed, "p-Größe 1.html", "p-a%2Fb.html", "p-a%252Fb.html", "p-vip.html"])
+    assert files == sorted(["p-Größe 1.html", "p-a%2Fb.html", "p-a%252Fb.html", "p-vip.html"])
 
 
 def test_a_secret_in_a_parameter_of_an_entry_is_an_error_that_names_it(services: Services) -> None:
