@@ -25,7 +25,6 @@ from td_pinterest_op.cli.lint.selected_columns import TEMPLATE_PLACEHOLDER, find
 from td_pinterest_op.cli.lint.workflow import TEMPLATE_PATTERN, DigTask, Workflow, parse_task_settings
 from td_pinterest_op.cli.lint.yaml_file import FileLine, YamlBlock
 from td_pinterest_op.errors import SettingProblem, SettingsError
-from td_pinterest_op.history import parse_control_share
 from td_pinterest_op.many import build_entry_task, parse_at_once, parse_entries
 from td_pinterest_op.requirements import find_differing_copy_version
 from td_pinterest_op.settings.table import (
@@ -97,7 +96,7 @@ def check_workflow(path: Path) -> tuple[Workflow, list[CheckedExport]]:
                 if task.package_class_name in _SETTINGS_TABLE_BY_CLASS:
                     exports += _TaskChecker(workflow, task).check_task()
                 elif task.package_class_name in _HISTORY_CLASSES:
-                    _TaskChecker(workflow, task).check_lift_and_history()
+                    _TaskChecker(workflow, task).check_api_key_for_history()
                 elif task.package_class_name:
                     name = task.package_class_name
                     message = f"there is no class {name}; an export is td_pinterest_op.export.PinterestExport"
@@ -174,11 +173,7 @@ class _TaskChecker:
         self._blocks = [self._settings, self._params, self._params.get_block("td"), self._env]
         _check_plain_secrets(workflow, self._env)
 
-    def check_lift_and_history(self) -> None:
-        lift = self._params.get_block("lift")
-        if self._task.package_class_name.endswith(".Lift") and not _has_template(self._params.get("lift")):
-            task = Task(params=self._params, environ=self._environ)
-            self._call_and_report(parse_control_share, task, blocks=[lift, *self._blocks])
+    def check_api_key_for_history(self) -> None:
         if not is_left_out(self._params.get("history") or self._params.get_block("settings").get("history")):
             self._call_and_report(parse_api_key, self._environ)
 
@@ -329,9 +324,8 @@ class _TaskChecker:
                     is_about_value = problem.code in ("value", "missing", "digits")
                     place = block.find_value_place(name) if is_about_value else block.places[name]
                     break
-            if problem.code != "digits" or not self._workflow.has_finding(place):
-                level = "warning" if problem.code in ("unused", "digits") else "error"
-                self._workflow.add_finding(place, problem.code, problem.text, level=level)
+            level = "warning" if problem.code in ("unused", "digits") else "error"
+            self._workflow.add_finding(place, problem.code, problem.text, level=level)
 
 
 def _list_placeholder_settings(table: SettingsTable[Any], unresolved_names: set[str]) -> list[dict[str, object]]:

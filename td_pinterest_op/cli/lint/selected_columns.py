@@ -14,7 +14,6 @@ from td_pinterest_op.records.columns import (
 from td_pinterest_op.settings.table import ErasureSettings, ExportSettings
 from td_pinterest_op.treasure_data.job import Job
 
-_LONGEST_QUERY = 100_000
 TEMPLATE_PLACEHOLDER = "of_a_template"
 """In place of a template; a query without templates has no such name."""
 
@@ -22,13 +21,11 @@ TEMPLATE_PLACEHOLDER = "of_a_template"
 def build_job_of_selected_columns(sql: str) -> Job | None:
     """Return a job with the columns that a query selects, or None if its text does not show all.
 
-    Their names are in lower case, "_col0" for a first column without a name, as in Trino. Their types are "varbinary"
-    or "varchar".
+    Their names are in lower case, "_col0" for a first column without a name, as in Trino. Their type is "varchar",
+    since the text does not show it.
     """
     import sqlglot  # which takes time
 
-    if len(sql) > _LONGEST_QUERY:
-        return None
     try:
         query = sqlglot.parse_one(TEMPLATE_PATTERN.sub(TEMPLATE_PLACEHOLDER, sql), read="trino")
     except (sqlglot.errors.SqlglotError, RecursionError):
@@ -40,8 +37,7 @@ def build_job_of_selected_columns(sql: str) -> Job | None:
         name = (selected.alias or (inner.name if is_named else f"_col{position}")).lower()
         if "*" in name or TEMPLATE_PLACEHOLDER in name:
             return None
-        is_hash = selected.unalias().sql("trino").upper().startswith("SHA256(")
-        columns.append((name, "varbinary" if is_hash else "varchar"))
+        columns.append((name, "varchar"))
     return Job(id="", schema=tuple(columns)) if columns else None
 
 

@@ -11,8 +11,6 @@ from td_pinterest_op.redaction.secret import escape_for_message
 
 _WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]{0,30})")
 _YAML_CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
-# Aliases and includes can make a small file grow without end.
-_MOST_YAML_VALUES = 50_000
 
 
 class FileLine(NamedTuple):
@@ -82,7 +80,6 @@ class YamlReader:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self.files: set[Path] = set()
-        self._left = _MOST_YAML_VALUES
 
     def add_finding(self, place: FileLine, code: str, message: str, *, level: str = "error") -> None:
         """Add a finding, unless there is the same. `level`: `error` if a run fails or does harm, else `warning`."""
@@ -116,7 +113,7 @@ class YamlReader:
             if "'\\t'" in problem:
                 message = "there is a tab here, where YAML allows none: indent with spaces"
         except RecursionError:
-            message = "the file is nested too deeply, or its aliases and includes repeat too much: simplify it"
+            message = "the file is nested too deeply, or contains itself: simplify it"
         except (OSError, ValueError, OverflowError) as error:  # such as a name with a null character
             here = included_at or here
             message = f"{path} cannot be read: {getattr(error, 'strerror', None) or type(error).__name__}"
@@ -124,22 +121,15 @@ class YamlReader:
         return None
 
     def _convert_node(self, node: yaml.Node, place: FileLine) -> Any:
-        self._left -= 1
-        if self._left < 0:
-            raise RecursionError
         if isinstance(node, yaml.SequenceNode):
             return [self._convert_node(item, FileLine(place.path, item.start_mark.line + 1)) for item in node.value]
         if isinstance(node, yaml.ScalarNode):
-            if node.tag.startswith("!include"):
-                here = FileLine(place.path, node.start_mark.line + 1)
-                self.add_finding(here, "yaml", "write `!include : FILE` on a line of its own, with blanks around the :")
             if node.style:  # in quotes, or a block of text
                 return node.value
             return (
                 int(node.value) if _WHOLE_NUMBER.fullmatch(node.value) else _YAML_CONSTANTS.get(node.value, node.value)
             )
         block = YamlBlock(place)
-        own: set[str] = set()
         # The mapping's own members take precedence over those of `<<`, wherever it is.
         for key, value in sorted(node.value, key=lambda pair: pair[0].value != "<<"):
             here = FileLine(place.path, key.start_mark.line + 1)
@@ -151,9 +141,6 @@ class YamlReader:
                 for each in reversed(value.value) if isinstance(value, yaml.SequenceNode) else [value]:
                     block.update_with_places(self._convert_node(each, here))
             else:
-                if name in own:
-                    self.add_finding(here, "yaml", f"{name} is defined twice: keep one of the two")
-                own.add(name)
                 block[name] = self._convert_node(value, here)
                 block.places[name] = here
         return block

@@ -355,10 +355,10 @@ def test_doctor_checks_no_audience_but_those_of_the_workflow(
 
 def test_doctor_names_the_file_of_what_is_wrong_in_a_workflow(at_terminal: Terminal, scene: Scene) -> None:
     included = scene.workflow.with_name("common.yml")
-    included.write_text("a: b\na: c\n")
+    included.write_text("a: b\n\tc: d\n")
     scene.workflow.write_text("_export:\n  !include : common.yml\n")
     message = run_checks(at_terminal, "--workflow", scene.workflow)["workflow"]["message"]
-    assert message == f"1 finding; {included}:2: yaml: a is defined twice: keep one of the two"
+    assert message == f"1 finding; {included}:2: yaml: there is a tab here, where YAML allows none: indent with spaces"
 
 
 def test_status_of_an_audience_of_another_type_can_be_read(at_terminal: Terminal, scene: Scene) -> None:
