@@ -117,7 +117,7 @@ def compare_and_record_lift(task: Task, timing: Timing) -> dict[str, Any]:
     """Compare the conversions that the last td> task counted, write the comparison to the history, and return it.
 
     The comparison has the counts, rates and lift as JSON types, and a `summary`. Raises SettingsError if the counts, or
-    the control group's percent (`lift.percent`), are missing, or `lift.start` is in the future.
+    the control group's percent (`lift.percent`), are missing.
     """
     try:
         counted = task.td["last_results"]
@@ -128,13 +128,6 @@ def compare_and_record_lift(task: Task, timing: Timing) -> dict[str, Any]:
             "queries/lift.sql in a td> task with store_last_results: true before this task"
         ) from None
     figures = compare_with_control_group(counts, control_share=parse_control_share(task))
-    start = str(task.params["lift"].get("start") or "")
-    # The day as the warehouse reads it: 2026-9-1 is one, too.
-    if [int(part) for part in re.findall("[0-9]+", start)] > [*timing.get_utc_time().timetuple()[:3]]:
-        raise SettingsError(
-            f"lift.start is in the future ({start}), so no conversion counts yet: set it in config/lift.yml to the "
-            "first day that counts"
-        )
     if history := _open_history_of_workflow(task, timing):
         ids = {name: task.params.get(name) for name in ("ad_account_id", "audience_id")}
         known = history.read_rows(build_control_run_count_query(history.table, audience_id=str(ids["audience_id"])))

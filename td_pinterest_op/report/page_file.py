@@ -53,4 +53,4 @@ def write_report_page(path: Path, page: str) -> None:
             "the file exists and is not a report of td_pinterest_op 0.5 or later: choose another file, or move it away",
             path,
         )
-    replace_file(path, page, mode=_PAGE_FILE_MODE, errors="replace")
+    replace_file(path, page, mode=_PAGE_FILE_MODE)

@@ -8,14 +8,14 @@ from pathlib import Path
 _ROOT_USER_ID = 0  # whose links, such as /dev/stdout, belong to the system
 
 
-def replace_file(file: Path, text: str, *, mode: int = 0o600, errors: str = "strict") -> None:
+def replace_file(file: Path, text: str, *, mode: int = 0o600) -> None:
     """Replace a file's text atomically: at any moment the file contains either the old or the new text.
 
     A link is followed, unless another user made it: such a user would choose the file that is written. A pipe or a
-    device cannot be replaced, and is written to. `mode`: the permissions of the file. `errors`: "replace" writes a
-    question mark for a lone surrogate; "strict" raises UnicodeEncodeError. Raises OSError.
+    device cannot be replaced, and is written to. `mode`: the permissions of the file. Raises OSError, and
+    UnicodeEncodeError for a lone surrogate.
     """
-    data = text.encode(errors=errors)
+    data = text.encode()
     if file.is_symlink() and file.lstat().st_uid not in (os.geteuid(), _ROOT_USER_ID):
         raise PermissionError(errno.EPERM, "it is a link that another user made")
     # Before `resolve`: the target of a name like /dev/stdout may have no name of its own.

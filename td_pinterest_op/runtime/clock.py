@@ -8,7 +8,6 @@ from datetime import datetime, timedelta, timezone
 from td_pinterest_op.runtime import shutdown
 
 DAY_SECONDS = 86_400.0
-_LONGEST_FORMATTED_DURATION = 1000 * 365 * DAY_SECONDS  # seconds; no date is later than that from now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,5 @@ def format_duration(seconds: float, *, start_time: float | None = None) -> str:
     length = " ".join(f"{count} {unit}" for count, unit in units if count)
     if start_time is None or seconds < 120:
         return length
-    end = datetime.fromtimestamp(start_time, timezone.utc) + timedelta(
-        seconds=min(seconds, _LONGEST_FORMATTED_DURATION)
-    )
+    end = datetime.fromtimestamp(start_time, timezone.utc) + timedelta(seconds=seconds)
     return f"{length} (until {end:{'%H:%M' if seconds < DAY_SECONDS / 2 else '%Y-%m-%d %H:%M'}} UTC)"

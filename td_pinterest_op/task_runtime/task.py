@@ -93,18 +93,11 @@ class Task:
 
     @property
     def session_time(self) -> datetime | None:
-        """The session's time in UTC, or None outside a workflow. Raises SettingsError if it is no time."""
+        """The session's time in UTC, or None outside a workflow."""
         value = self.params.get("session_time")
         if is_left_out(value):
             return None
-        try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            raise SettingsError(
-                "session_time is digdag's own parameter, and must be a time such as 2026-12-01T00:00:00+00:00: give "
-                "your variable another name",
-                key="session_time",
-            ) from None
+        moment = datetime.fromisoformat(str(value))
         return moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
 
     @property
@@ -236,25 +229,18 @@ def read_sql_or_file(text: str, *, key: str) -> str:
         return text
     path = Path(text)
     name = mask_and_escape(text)
-    problem = ""
     if path.is_absolute() or ".." in path.parts:
         raise SettingsError(f"{key}: {name} is outside the project: name a file inside its folder", key=key)
     try:
         query = path.read_bytes().decode("utf-8-sig")  # with its line ends, which texts in it may have
-    except UnicodeDecodeError:
-        query = ""
-        problem = f"the file {name} is not UTF-8: save it as UTF-8"
-    except (OSError, ValueError):  # such as a name with a null character
-        query = ""
-        problem = f"there is no file {name} in the project: correct the name"
-    if not query.strip():
-        problem = problem or f"the file {name} is blank: write a query into it"
-    elif "${" in query:
+    except (OSError, ValueError):  # such as a name with a null character, or bytes that are not UTF-8
+        problem = f"there is no file {name} in the project, or it is not UTF-8: correct the name, or save it as UTF-8"
+        raise SettingsError(f"{key}: {problem}", key=key, code="value") from None
+    if "${" in query:
         problem = (
             f"{name} contains a template, which digdag fills in only in a task: write the query into the task. An "
             "activation's table is `activation_actions_table`, without `$` and braces"
         )
-    if problem:
         raise SettingsError(f"{key}: {problem}", key=key, code="value")
     return query
 

@@ -190,8 +190,6 @@ class TreasureData:
                     "certificates: if your network has an authority of its own, name its file in REQUESTS_CA_BUNDLE or "
                     "SSL_CERT_FILE"
                 ) from None
-            if error.failure is Failure.OVERSIZED:
-                raise TreasureDataError(f"Treasure Data: {error}, {request}") from None
             raise TemporaryError(f"no response ({error})") from None
 
 

@@ -162,15 +162,15 @@ UNUSABLE = [
         ["mirror"],
     ),
     (BOTH[:1], values_query(["SOFI\u03a3@shop.example", A]), "or set hash_in: operator", ["warehouse"]),
+    (BOTH[:1], "blank.sql", "{} is no query, so it is not issued", ["operator"]),
     *(
         (BOTH[:1], file, f"{{}}: {message}", ["operator"])
         for file, message in {
             "queries/NONE.SQL": "there is no file queries/NONE.SQL in the project",
             "../people.sql": "../people.sql is outside the project",
             "/people.sql": "/people.sql is outside the project",
-            "blank.sql": "the file blank.sql is blank: write a query into it",
             "template.sql": "template.sql contains a template",
-            "latin.sql": "the file latin.sql is not UTF-8: save it as UTF-8",
+            "latin.sql": "there is no file latin.sql in the project, or it is not UTF-8",
         }.items()
     ),
 ]

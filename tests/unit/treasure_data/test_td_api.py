@@ -208,7 +208,7 @@ UNTRUSTED = "certificate verify failed"
     [
         (Failure.TLS, "bad record mac", TreasureDataError, "bad record mac.*, after 4 attempts", 3),
         (Failure.TLS, UNTRUSTED, WorkflowError, r"its file in REQUESTS_CA_BUNDLE or SSL_CERT_FILE$", 0),
-        (Failure.OVERSIZED, "", TreasureDataError, r"is larger than 8 MB: .*, to GET /v3/", 0),
+        (Failure.OVERSIZED, "", TreasureDataError, r"is larger than 8 MB: .* to GET /v3/.*, after 4 attempts", 3),
         (Failure.UNUSABLE, "", WorkflowError, r"check TD_API_SERVER, the proxy .* REQUESTS_CA_BUNDLE or", 0),
     ],
 )
