@@ -62,8 +62,10 @@ class Credentials:
 
     def describe_sources(self) -> str:
         """Return a text that names the places where the secrets were found, without their values."""
-        found = (f"{name} from {self.sources[name]}" for name in SECRETS_BY_VARIABLE if name in self.sources)
-        return "; ".join(found)
+        places = {name: self.sources[name] for name in SECRETS_BY_VARIABLE if name in self.sources}
+        if len(set(places.values())) == 1:
+            return next(iter(places.values()))
+        return "; ".join(f"{name} from {place}" for name, place in places.items())
 
     @property
     def refused_token_advice(self) -> str:

@@ -159,7 +159,7 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
                 advice = context.credentials.refused_token_advice
                 if failure.error_code == WRONG_APP_CODE:
                     advice = (
-                        "correct PINTEREST_CLIENT_ID or PINTEREST_CLIENT_SECRET ("
+                        "correct PINTEREST_CLIENT_ID or PINTEREST_CLIENT_SECRET (found: "
                         f"{context.credentials.describe_sources()}): both are on the app's page at "
                         "https://developers.pinterest.com/apps/"
                     )
