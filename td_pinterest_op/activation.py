@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Mapping
 
-from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Add, Create, Mirror, Replace, find_action
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Add, Create, Mirror, Replace, find_action_spec
 from td_pinterest_op.audiences.request import get_raw_settings
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export_task
@@ -34,7 +34,7 @@ _ACTIVATION_TABLE_PATTERN = re.compile(r"\bactivation_actions_table\b", re.IGNOR
 _TABLE_NAME_PATTERN = re.compile(r"[A-Za-z0-9_]+\.[A-Za-z0-9_]+")
 
 # The values of the parameter `later_runs`: the action for an audience that the settings name by id, and by name.
-ACTIONS_BY_LATER_RUNS = {
+ID_AND_NAME_ACTIONS_BY_LATER_RUNS = {
     "add": (Add.action, Create.action),
     "replace": (Replace.action, Create.action),
     "mirror": (Mirror.action, Mirror.action),
@@ -68,7 +68,7 @@ def build_activation_export_task(task: Task) -> Task:
     own = get_raw_settings(task)
     settings = {**own, **_read_console_settings(task, own)}
     settings.update(_translate_later_runs(task, settings))
-    action = find_action(settings)
+    action = find_action_spec(settings)
     names_audience = action is not None and EXPORT_SETTINGS.by_name["audience_name"].is_used_by(action)
     if names_audience and not _has_any_value(settings, "audience_name", *_AUDIENCE_ID_SETTINGS):
         settings["audience_name"] = str(task.params.get("segment_name") or "").strip()
@@ -125,7 +125,7 @@ def _read_console_settings(task: Task, own_settings: Mapping[object, object]) ->
     if (
         _has_any_value(own_settings, "action")
         and "action" in given
-        and find_action(own_settings) is not find_action(given)
+        and find_action_spec(own_settings) is not find_action_spec(given)
     ):
         raise SettingsError("the action in the console contradicts that of the task: remove one of them", key="action")
     chosen = {}
@@ -149,12 +149,14 @@ def _translate_later_runs(task: Task, settings: Mapping[object, object]) -> dict
     `settings` contradict `later_runs`.
     """
     later_runs = str(task.params.get("later_runs", "add")).strip().lower()
-    if later_runs not in ACTIONS_BY_LATER_RUNS:
-        raise SettingsError(f"later_runs must be one of {', '.join(ACTIONS_BY_LATER_RUNS)}", key="later_runs")
-    by_id, by_name = ACTIONS_BY_LATER_RUNS[later_runs]
+    if later_runs not in ID_AND_NAME_ACTIONS_BY_LATER_RUNS:
+        raise SettingsError(
+            f"later_runs must be one of {', '.join(ID_AND_NAME_ACTIONS_BY_LATER_RUNS)}", key="later_runs"
+        )
+    by_id, by_name = ID_AND_NAME_ACTIONS_BY_LATER_RUNS[later_runs]
     contradicting = []
     if _has_any_value(settings, "action"):
-        action = find_action(settings)
+        action = find_action_spec(settings)
         says_all = action is not Create.action or _has_any_value(settings, "if_exists")
         if action is None or (says_all and "later_runs" not in task.params):
             return {}  # an unknown action is reported with the other problems of the settings

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
-from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, find_action
+from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, find_action_spec
 from td_pinterest_op.audiences.request import (
     ROW_SOURCE_PARAMETERS,
     get_raw_settings,
@@ -253,7 +253,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
         if key in RESTRICTING_SETTING_NAMES and is_left_out(each[key])
     ]
     merged |= dict.fromkeys(blank)
-    action = find_action(merged)
+    action = find_action_spec(merged)
     if action and not action.adds_people:  # the task's lists are for the entries that add people
         shared_lists = {key for key in WITHHOLDING_LIST_NAMES if key not in settings and merged.get(key) is not None}
         merged = {key: value for key, value in merged.items() if key not in shared_lists}

@@ -33,7 +33,7 @@ _LIST_NAME_PATTERN = re.compile(
     re.DOTALL,
 )
 # A list's name may have 255 characters; 65 of them follow the audience's name.
-_LONGEST_AUDIENCE_NAME = 190
+_LONGEST_AUDIENCE_PART = 190
 _NAME_HASH_DIGITS = 8
 
 
@@ -71,12 +71,12 @@ class ListName:
         return list(map(int, ids)) > list(map(int, other_ids))
 
 
-def shorten_audience_name(name: str) -> str:
+def shorten_for_list_name(name: str) -> str:
     """Return an audience's name as it stands in the names of its lists: a long one is cut, and its hash follows."""
-    if len(name) <= _LONGEST_AUDIENCE_NAME:
+    if len(name) <= _LONGEST_AUDIENCE_PART:
         return name
     whole = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_NAME_HASH_DIGITS]
-    return f"{name[: _LONGEST_AUDIENCE_NAME - _NAME_HASH_DIGITS - 1]} {whole}"
+    return f"{name[: _LONGEST_AUDIENCE_PART - _NAME_HASH_DIGITS - 1]} {whole}"
 
 
 def parse_list_name(customer_list: CustomerList | None) -> ListName | None:
@@ -187,7 +187,7 @@ class TargetList:
 def find_own_lists(api: Api, audience_name: str, is_too_old: Callable[[CustomerList], bool]) -> list[CustomerList]:
     """Return the customer lists that this operator made for audiences of a name, the youngest first.
 
-    `audience_name`: as `shorten_audience_name` returns it. `is_too_old`: whether a list is to be left out.
+    `audience_name`: as `shorten_for_list_name` returns it. `is_too_old`: whether a list is to be left out.
     """
     own = []
     for made in api.list_customer_lists(until=is_too_old):

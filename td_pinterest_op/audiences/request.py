@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingProblem, SettingsError, SettingsErrorCollector
-from td_pinterest_op.settings.parse import ParsedSettings, build_settings, find_action, parse_raw_settings, parse_values
+from td_pinterest_op.settings.parse import (
+    ParsedSettings,
+    build_settings,
+    find_action_spec,
+    parse_raw_settings,
+    parse_values,
+)
 from td_pinterest_op.settings.table import (
     FOR_THIS_RUN_PARAMETER,
     FOR_THIS_RUN_SETTING_NAMES,
@@ -120,7 +126,7 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
     `table`: the allowed settings. Problems with the settings for this run are added to `errors`.
     """
     settings = get_raw_settings(task)
-    action = find_action(settings, table=table)
+    action = find_action_spec(settings, table=table)
     given = errors.call_and_collect(_parse_settings_for_this_run, task) or {}
     known = [name for name in given if name in table.by_name]
     used = {name: given[name] for name in known if action is None or table.by_name[name].is_used_by(action)}

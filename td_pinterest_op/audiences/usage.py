@@ -21,7 +21,7 @@ _MOST_CAMPAIGNS_PER_REQUEST = 250  # that one request may name
 CAMPAIGN_READER_ROLES = "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER"
 """The roles that may read ad groups."""
 # Statuses of ad groups that deliver, or may again. Sent explicitly, since a default may change.
-_LIVE_STATUSES = ("ACTIVE", "PAUSED")
+_LIVE_AD_GROUP_STATUSES = ("ACTIVE", "PAUSED")
 _CAMPAIGN_STATUSES = ("ACTIVE", "PAUSED", "ARCHIVED", "DRAFT")
 
 
@@ -73,7 +73,7 @@ def find_ad_groups_using(api: Api, audience_id: str) -> list[AdGroup] | None:
             parse_optional_field(each, "targeting_attributes", {}), audience_id
         )
     groups = []
-    for group in list_until_denied("ad_groups", entity_statuses=_LIVE_STATUSES):
+    for group in list_until_denied("ad_groups", entity_statuses=_LIVE_AD_GROUP_STATUSES):
         how = _describe_use(parse_optional_field(group, "targeting_spec", {}), audience_id)
         sources = [("template", id_) for id_ in sorted(_parse_ids(group, "targeting_template_ids"))]
         sources.append(("segment", parse_optional_id_field(group, "customer_segment_id") or ""))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, find_action
+from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, find_action_spec
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.rules import work_inside
@@ -175,7 +175,7 @@ class _ExistingTaskConverter:
     def _add_job_query_and_lists(self, project: NewProject, params: YamlBlock) -> None:
         """Add to a project its job, query and lists."""
         settings = project.settings
-        action = find_action(settings)
+        action = find_action_spec(settings)
         job = next((name for name, each in EXPORT_ACTIONS.items() if each is action), None)
         if action is None or job is None:
             raise SettingsError(f"{self.workflow.path}: no shipped workflow runs the action {settings.get('action')}")

@@ -38,7 +38,7 @@ class MirrorJobs:
     source: JobOrQuery  # the people's query; all statements use its engine and database
     database: str  # of the temporary tables and the ledger
     audience_id: str = "new"  # until the audience is found or created
-    session_key: str  # of the workflow's session, in hex
+    session_task_key: str  # `Task.session_task_key`
     token: str = field(default_factory=lambda: secrets.token_hex(4))  # identifies this try
     tables: list[str] = field(default_factory=list)  # the names of this try's tables
 
@@ -65,7 +65,7 @@ class MirrorJobs:
 
         `kind`: a word of the table's name, such as "digests". `purpose`, `embedded_query`: see `run`.
         """
-        table = f"pinterest_{kind}_{self.audience_id}_{self.session_key}_{self.token}"
+        table = f"pinterest_{kind}_{self.audience_id}_{self.session_task_key}_{self.token}"
         self.tables.append(table)
         name = f"{quote_name(self.database)}.{quote_name(table)}"
         return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}", embedded_query=embedded_query)
@@ -85,7 +85,7 @@ class MirrorJobs:
             name
             for name, table in tables.items()
             if _TEMPORARY_TABLE_PATTERN.fullmatch(name)
-            and (f"_{self.session_key}_" in name or table.created_at < before)
+            and (f"_{self.session_task_key}_" in name or table.created_at < before)
         )
         return tables
 

@@ -20,7 +20,7 @@ BUCKET_COUNT = 256  # one for each value of a digest's first byte
 _MOST_BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
 
 
-class PrivateTemporaryFile:
+class NamelessTemporaryFile:
     """A private temporary file of bytes, without a name where the system allows that. `close` deletes it.
 
     `encrypted`: True for data other than digests. The key exists in this process's memory only. A full disk or any
@@ -68,13 +68,13 @@ class DigestBuckets:
     """Collects digests in a temporary file, in 256 buckets by the digests' first byte, which is the bucket's number.
 
     A bucket is read as a whole. `width`: the bytes of a digest and what follows the digest. `encrypted`: see
-    `PrivateTemporaryFile`. `buffered_bytes`: how many bytes are in memory and not yet written. After an OSError only
+    `NamelessTemporaryFile`. `buffered_bytes`: how many bytes are in memory and not yet written. After an OSError only
     `close` works. For one thread only.
     """
 
     def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
         self.width = width
-        self._file = PrivateTemporaryFile(encrypted=encrypted)
+        self._file = NamelessTemporaryFile(encrypted=encrypted)
         self.close = self._file.close
         self._buffers: list[bytearray] = [bytearray() for _ in range(BUCKET_COUNT)]
         self.buffered_bytes = 0

@@ -56,7 +56,7 @@ Tables of earlier versions lack some, such as `is_usable` and `is_dry_run`.
 """
 
 # Text from elsewhere, which could name a person or a secret.
-_FREE_TEXT_COLUMNS = ("audience_name", "summary", "error")
+_UNTRUSTED_TEXT_COLUMNS = ("audience_name", "summary", "error")
 _JSON_COLUMNS = ("rows_invalid_by_reason", "lift")
 """The columns whose text is JSON."""
 
@@ -210,7 +210,7 @@ def _format_literal(column: str, value: Any) -> str:
     # Only free text is masked: the ids of sessions look like those of devices.
     free = (
         mask_and_escape(" ".join(text.split()), longest=_LONGEST_FREE_TEXT)
-        if column in _FREE_TEXT_COLUMNS
+        if column in _UNTRUSTED_TEXT_COLUMNS
         else defuse_templates(text)
     )
     return quote_literal(free)

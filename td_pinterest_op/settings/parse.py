@@ -151,7 +151,7 @@ def parse_parameter(name: str, value: object, type_: SettingType) -> Any:
         raise SettingsError(f"{name}: {error}; allowed: {type_.allowed}", key=name) from None
 
 
-def find_action(settings: Mapping[Any, object], *, table: SettingsTable[Any]) -> ActionSpec | None:
+def find_action_spec(settings: Mapping[Any, object], *, table: SettingsTable[Any]) -> ActionSpec | None:
     """Return the action that unchecked settings name, or the default action, or None for a wrong name.
 
     Returns None if the entry point of the `table` has no actions.

@@ -101,7 +101,7 @@ class Task:
         return moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
 
     @property
-    def session_key(self) -> str:
+    def session_task_key(self) -> str:
         """Eight hex digits that identify the task in its session, or random ones outside a session."""
         if self.session:
             text = self.session

@@ -32,11 +32,11 @@ The caller adds its other columns, after a comma.
 # An answer is a digest (`ab…`), a digest that was a hash already (`=ab…`, see PREHASHED_DIGEST_PREFIX), or a reason
 # (`unsure`). The mark `-` is in front of the answers in a row without a control-group key (`-ab…`, `-=ab…`, `-unsure`):
 # the row is not sent, but its person may be suppressed, and then nobody is sent with this digest.
-_UNSENT_MARK = "-"
-_UNSURE_REASONS_SQL = f"('{Reason.UNSURE.value}', '{_UNSENT_MARK}{Reason.UNSURE.value}')"
+_UNSENT_ROW_MARK = "-"
+_UNSURE_REASONS_SQL = f"('{Reason.UNSURE.value}', '{_UNSENT_ROW_MARK}{Reason.UNSURE.value}')"
 _IS_DIGEST_SQL = "length(answer) = 64"
 _IS_PREHASHED_SQL = f"CASE WHEN substr(answer, 1, 1) = '{PREHASHED_DIGEST_PREFIX}' THEN 1 ELSE 0 END"
-_IS_UNSENT_SQL = f"CASE WHEN substr(answer, 1, 1) = '{_UNSENT_MARK}' THEN 1 ELSE 0 END"
+_IS_UNSENT_SQL = f"CASE WHEN substr(answer, 1, 1) = '{_UNSENT_ROW_MARK}' THEN 1 ELSE 0 END"
 _BARE_DIGEST_SQL = "CASE WHEN length(answer) >= 64 THEN substr(answer, -64) ELSE answer END"
 _COUNT_COLUMNS = ("given", "hashed", "row_count", "invalid_rows")
 _UNNEST_DIGESTS = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place)"
@@ -208,7 +208,7 @@ def _build_person_answers_select(query: UserQuery, control: ControlGroup | None)
         in_control = _build_in_control_sql(control, build_column_text_sql(position))
         # Of a row without a key only digests are kept, marked, and addresses that may be on the list.
         digests = f"filter(answers, each -> length(each) >= 64 OR each = '{Reason.UNSURE.value}')"
-        unsent = f"transform({digests}, each -> '{_UNSENT_MARK}' || each)"
+        unsent = f"transform({digests}, each -> '{_UNSENT_ROW_MARK}' || each)"
         answers = f"CASE WHEN {key} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {unsent} ELSE answers END"
     return f"""
   SELECT person, {_BARE_DIGEST_SQL} AS answer, max(in_control) AS in_control, sum(1 - {_IS_UNSENT_SQL}) AS given,

@@ -43,7 +43,7 @@ from td_pinterest_op.records.prepared import (
     RowSpool,
     encode_rows,
 )
-from td_pinterest_op.records.spool import BUCKET_COUNT, PrivateTemporaryFile, Spool
+from td_pinterest_op.records.spool import BUCKET_COUNT, NamelessTemporaryFile, Spool
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import IN_CONTROL_GROUP, SUPPRESSED, WITHHELD_REASONS, Stats
@@ -274,7 +274,7 @@ class _FilteredRowReader(RowRecordReader):
     def __post_init__(self) -> None:
         super().__post_init__()
         # Only digests may be on disk as they are: external ids are encrypted.
-        self._file = PrivateTemporaryFile(encrypted=not all(column.type.is_hashed for column in self.columns))
+        self._file = NamelessTemporaryFile(encrypted=not all(column.type.is_hashed for column in self.columns))
         self._blocks: list[tuple[int, int, int]] = []  # offset and length in the file, and the first person's number
         self._end = 0
         self._to_strip = Spool(_LOST_IDENTIFIER_FORMAT.size)

@@ -20,7 +20,7 @@ _EVERYBODY = set(map(bytes.fromhex, digests(1000)))
 NEXT_DAY = "2026-11-26T00:00:00+00:00"
 
 
-def session_key(session_time: str = SESSION) -> str:
+def session_task_key(session_time: str = SESSION) -> str:
     """Return the key that marks a session in the names of its lists."""
     return digest(f"{session_time} 1 {TASK_NAME}")[:8]
 
@@ -33,7 +33,7 @@ def fingerprint(records: Iterable[str]) -> str:
 def list_name(audience: str, job_id: str, records: Iterable[str] = (), session_time: str = SESSION) -> str:
     """Return the name that a session gives to its list for an audience. The job id of an empty list is `-`."""
     held = list(records)
-    return f"{audience} (td {session_key(session_time)} {job_id} {fingerprint(held)} {len(held)})"
+    return f"{audience} (td {session_task_key(session_time)} {job_id} {fingerprint(held)} {len(held)})"
 
 
 def is_cleared(services: Services, audience_id: str) -> bool:

@@ -18,7 +18,7 @@ from tests.e2e.audiences import (
     fingerprint,
     is_cleared,
     only_audience_id,
-    session_key,
+    session_task_key,
     settings_of,
 )
 from tests.exporting import Services, digests, people
@@ -118,7 +118,7 @@ def test_dry_run_names_what_it_would_create_change_or_leave_behind(
     text, _ = last_plan(caplog)
     audience_id = str(settings.get("audience_id", ""))
     behind = current_list_id(services, audience_id) if audience_id else ""
-    names = {"key": session_key(), "job": job, "records": fingerprint(digests(10)), "nobody": fingerprint([])}
+    names = {"key": session_task_key(), "job": job, "records": fingerprint(digests(10)), "nobody": fingerprint([])}
     expected = [change.format(id=audience_id, list=behind, **names) for change in changes]
     assert re.findall(r"^  change +(.*)$", text, re.MULTILINE) == expected
 

@@ -17,7 +17,7 @@ from tests.e2e.audiences import (
     fingerprint,
     is_cleared,
     list_name,
-    session_key,
+    session_task_key,
     settings_of,
 )
 from tests.emulators.pinterest import Call, When
@@ -98,7 +98,7 @@ def test_clear_switches_the_audience_to_a_new_empty_email_list(services: Service
     behind = services.pinterest.lists[current_list_id(services, audience_id)]
     assert is_cleared(services, audience_id)
     assert (len(behind.members), behind.list_type) == (int(demands_records), "EMAIL")
-    assert f"Shoppers (td {session_key()} - {fingerprint([])} {int(demands_records)})" == behind.name
+    assert f"Shoppers (td {session_task_key()} - {fingerprint([])} {int(demands_records)})" == behind.name
     assert (before, behind.id) == (stored["previous_customer_list_id"], stored["customer_list_id"])
     assert services.pinterest.members(before) == digests(5)
     assert services.td.requests == []

@@ -138,7 +138,7 @@ class Days:
             ),
             database=DATABASE,
             audience_id="1",
-            session_key=f"{self.day:08}",
+            session_task_key=f"{self.day:08}",
             server=self.server,
             now=BEGIN + self.day * _DAY,
             explains=self.withholds,

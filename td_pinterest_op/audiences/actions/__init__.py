@@ -27,4 +27,4 @@ ACTIONS: tuple[type[AudienceAction], ...] = (Add, Remove, Create, Replace, Mirro
 
 EXPORT_SETTINGS = build_export_table([each.action for each in ACTIONS], default=Create.action)
 parse_export_settings = partial(parse.parse_settings, table=EXPORT_SETTINGS)
-find_action = partial(parse.find_action, table=EXPORT_SETTINGS)
+find_action_spec = partial(parse.find_action_spec, table=EXPORT_SETTINGS)

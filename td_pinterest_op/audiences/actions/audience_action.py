@@ -9,7 +9,7 @@ from functools import partial
 from typing import ClassVar
 
 from td_pinterest_op.audiences.consistency import create_once, wait_out_listing_lag, wait_out_read_lag
-from td_pinterest_op.audiences.customer_lists import parse_list_name, shorten_audience_name
+from td_pinterest_op.audiences.customer_lists import parse_list_name, shorten_for_list_name
 from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_list, require_writable_audience
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
@@ -63,7 +63,7 @@ class AudienceAction(abc.ABC):
     def __post_init__(self) -> None:
         settings = self.request.settings
         self._settings = settings
-        self._session_key = self.services.task.session_key
+        self._session_task_key = self.services.task.session_task_key
         self._client = self.services.client
         self._sender = Sender(client=self._client, settings=settings, stats=self.stats, reporter=self.reporter)
         self._api = self.services.pinterest
@@ -161,16 +161,16 @@ class AudienceAction(abc.ABC):
         self.stats.audience_status = audience.status or None
         self.stats.audience_size = audience.size
 
-    def _find_creating_session_key(self, audience: Audience) -> str | None:
+    def _find_creator_key(self, audience: Audience) -> str | None:
         """Return the key of the digdag session that created `audience`, or None if it is unknown.
 
         `audience`: one with the name in the setting `audience_name`. The key is the eight hex digits in the name of its
         customer list.
         """
         if audience.customer_list_id in self._created_list_ids:  # which reads may not show yet
-            return self._session_key
+            return self._session_task_key
         name = parse_list_name(find_used_list(self._api, audience))
-        return name.session if name and name.audience == shorten_audience_name(self._new_name) else None
+        return name.session if name and name.audience == shorten_for_list_name(self._new_name) else None
 
     def _build_conflict_error(self, audience: Audience) -> AudienceError:
         text = f"an audience named {escape_and_quote(audience.name)} already exists (id {audience.id}): "
@@ -199,7 +199,7 @@ class AudienceAction(abc.ABC):
         named = sorted(
             find_audiences_by_name(self._api, self._new_name), key=lambda audience: build_age_key(audience.id)
         )
-        own = [audience for audience in named if self._find_creating_session_key(audience) == self._session_key]
+        own = [audience for audience in named if self._find_creator_key(audience) == self._session_task_key]
         return [audience for audience in named if audience not in own], own
 
     def _find_session_audience(self) -> Audience | None:
@@ -233,7 +233,7 @@ class AudienceAction(abc.ABC):
 
         Raises AudienceError if another session created an audience with the name first.
         """
-        if not self.action.only_once or self._find_creating_session_key(audience) != self._session_key:
+        if not self.action.only_once or self._find_creator_key(audience) != self._session_task_key:
             return audience
         wait_out_listing_lag(self._client)
         return self._remove_duplicates(audience)
@@ -259,7 +259,7 @@ class AudienceAction(abc.ABC):
         rivals = [
             other
             for other in others
-            if build_age_key(other.id) < build_age_key(kept.id) and self._find_creating_session_key(other)
+            if build_age_key(other.id) < build_age_key(kept.id) and self._find_creator_key(other)
         ]
         for duplicate in own if rivals else own[1:]:
             older = rivals[0] if rivals else kept

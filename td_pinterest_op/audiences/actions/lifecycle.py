@@ -105,7 +105,7 @@ class CreateActalike(AudienceAction):
         only_once=True,
     )
 
-    def _find_creating_session_key(self, audience: Audience) -> str | None:
+    def _find_creator_key(self, audience: Audience) -> str | None:
         """Return the key of the digdag session with which a look-alike audience's description ends, or None."""
         match = _SESSION_KEY_PATTERN.search(audience.description) if audience.audience_type == ACTALIKE_TYPE else None
         return match[1] if match else None
@@ -141,7 +141,7 @@ class CreateActalike(AudienceAction):
     def _ensure_audience(self) -> None:
         """Create the look-alike audience, unless Pinterest now lists one that an earlier run of the session created."""
         settings = self._settings
-        description = " ".join(filter(None, (settings.audience_description, f"(td {self._session_key})")))
+        description = " ".join(filter(None, (settings.audience_description, f"(td {self._session_task_key})")))
         rule = {"seed_id": [settings.seed_audience_id], "country": settings.country, "percentage": settings.percentage}
         self._set_unchanged_summary()  # unless it is created
 

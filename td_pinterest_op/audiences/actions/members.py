@@ -10,7 +10,7 @@ from td_pinterest_op.audiences.customer_lists import (
     ListName,
     TargetList,
     parse_list_name,
-    shorten_audience_name,
+    shorten_for_list_name,
 )
 from td_pinterest_op.audiences.lookup import find_used_list, read_audience_until_found
 from td_pinterest_op.audiences.switching import Switch
@@ -141,8 +141,8 @@ class MembersAction(AudienceAction):
             jobs += f"+{max(map(int, self.stats.list_jobs.values()))}"
         records = prepared if prepared.record_count else PreparedRecords()  # of type EMAIL
         name = ListName(
-            audience=shorten_audience_name(audience_name),
-            session=self._session_key,
+            audience=shorten_for_list_name(audience_name),
+            session=self._session_task_key,
             jobs=jobs,
             fingerprint=records.fingerprint,
             records=records.record_count,

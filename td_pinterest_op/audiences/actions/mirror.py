@@ -56,7 +56,7 @@ class Mirror(MembersAction):
             td=self.services.treasure_data,
             source=source,
             database=database or source.database,
-            session_key=self._session_key,
+            session_task_key=self._session_task_key,
         )
         self._ledger = Ledger(jobs=jobs, name=table, ad_account_id=self._settings.ad_account_id)
         self._run = MirrorWarehouseSteps(
@@ -222,8 +222,8 @@ class Mirror(MembersAction):
     def _replace_members(self) -> None:
         # A try goes on with an unused list of its session key that has its name: an earlier try has begun to fill it.
         # Each plan gets a key of its own, so that no plan goes on with the list of another.
-        key = f"{self._session_key} {self._ledger.state.number}"
-        self._session_key = hashlib.sha256(key.encode()).hexdigest()[:8]
+        key = f"{self._session_task_key} {self._ledger.state.number}"
+        self._session_task_key = hashlib.sha256(key.encode()).hexdigest()[:8]
         self._sender.on_refused = self._refused[JOINERS].append
         with self._guard.fail_if_overtaken(REPLACEMENT):
             for step in self._plan_replacement(

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from td_pinterest_op.audiences.actions import find_action
+from td_pinterest_op.audiences.actions import find_action_spec
 from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, Credentials, find_credentials
 from td_pinterest_op.cli.export_task import build_source_params, run_export_task
@@ -85,7 +85,7 @@ def export(
     raw = dict(of_workflow)
     if dry_run and not is_left_out(raw.get("dry_run", True)):  # a blank one in the file is an error
         raw["dry_run"] = True
-    action = find_action(raw)
+    action = find_action_spec(raw)
     reads_rows = action is None or action.reads_rows
     named = [option for option in _SOURCE_OPTIONS if source[option]]
     if reads_rows and len(named) != 1:
@@ -156,7 +156,7 @@ def fill_in_account_and_audience(
     if common.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     of_audience = {name for name in raw if name.startswith("audience_id")}
-    action = find_action(raw)
+    action = find_action_spec(raw)
     is_named = of_audience or (action and action.finds_by_name and raw.get("audience_name"))
     if common.audience and action and not action.audience_id:
         raise click.UsageError(f"--audience has no effect, since the action {action.name} creates one: leave it out")

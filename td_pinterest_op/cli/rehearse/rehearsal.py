@@ -225,7 +225,7 @@ class Rehearsal:
         facts.move_obeyed = facts.move_seconds is not None
         return "switched to another list" if facts.move_obeyed else "accepted, but not visible within a minute"
 
-    def try_removing_audience(self) -> Verdict:
+    def remove_audience_and_probe(self) -> Verdict:
         """Remove the audience. Return the verdict: whether it can still be read, and be removed a second time."""
         facts = self.facts
         audience_id = self.made["audience"]
@@ -335,5 +335,5 @@ STEPS = (
         2,
         "audience",
     ),
-    Step("remove", "PATCH audiences REMOVE, GET, and REMOVE again", Rehearsal.try_removing_audience, 2, "audience"),
+    Step("remove", "PATCH audiences REMOVE, GET, and REMOVE again", Rehearsal.remove_audience_and_probe, 2, "audience"),
 )

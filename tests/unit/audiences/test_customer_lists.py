@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from td_pinterest_op.audiences.customer_lists import ListName, parse_list_name, shorten_audience_name
+from td_pinterest_op.audiences.customer_lists import ListName, parse_list_name, shorten_for_list_name
 from td_pinterest_op.pinterest.api import CustomerList
 from td_pinterest_op.records.prepared import compute_fingerprint
 
@@ -75,7 +75,7 @@ def test_equal_jobs_and_a_list_without_a_job_tell_nothing(jobs: str, other: str)
 
 def test_long_names_of_two_audiences_are_shortened_to_different_texts() -> None:
     first, second = ("Käufer " * 60 + end for end in ("north", "south"))
-    assert shorten_audience_name("Käufer") == "Käufer"
-    assert shorten_audience_name(first)[:180] == first[:180]
-    assert len({shorten_audience_name(name) for name in (first, second, first[:190], f"{first[:181]} ")}) == 4
-    assert len(shorten_audience_name(second)) == 190
+    assert shorten_for_list_name("Käufer") == "Käufer"
+    assert shorten_for_list_name(first)[:180] == first[:180]
+    assert len({shorten_for_list_name(name) for name in (first, second, first[:190], f"{first[:181]} ")}) == 4
+    assert len(shorten_for_list_name(second)) == 190

@@ -45,7 +45,7 @@ def domain_key(task: Task, **params: Any) -> str:
 
 def test_a_session_key_is_eight_hex_digits_of_session_time_project_and_task_name() -> None:
     text = "2026-11-25T00:00:00+00:00 4711 +pinterest_export+export"
-    assert digest(text)[:8] == task().session_key
+    assert digest(text)[:8] == task().session_task_key
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_session_key_is_eight_hex_digits_of_session_time_project_and_task_name
     ],
 )
 def test_another_session_project_or_task_has_another_key(name: str, value: str) -> None:
-    assert task(**{name: value}).session_key != task().session_key
+    assert task(**{name: value}).session_task_key != task().session_task_key
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_another_session_project_or_task_has_another_key(name: str, value: str) 
 )
 def test_same_moment_and_task_that_started_again_have_the_same_keys(name: str, value: str) -> None:
     other = task(**{name: value})
-    assert (other.session_key, domain_key(other)) == (task().session_key, domain_key(task()))
+    assert (other.session_task_key, domain_key(other)) == (task().session_task_key, domain_key(task()))
 
 
 def test_entries_of_a_list_have_keys_of_their_own() -> None:
     tasks = [task(), *(replace(task(), entry=name) for name in ("one", "two"))]
-    assert len({each.session_key for each in tasks}) == 3
+    assert len({each.session_task_key for each in tasks}) == 3
     assert len({domain_key(each) for each in tasks}) == 3
 
 
@@ -84,9 +84,9 @@ def test_entries_of_a_list_have_keys_of_their_own() -> None:
 @pytest.mark.parametrize("value", [None, ""])
 def test_outside_a_session_each_run_has_a_random_key_of_its_own(name: str, value: object) -> None:
     runs = [task(**{name: value}) for _ in range(10)]
-    assert len({run.session_key for run in runs}) == 10
-    assert {len(run.session_key) for run in runs} == {8}
-    assert runs[0].session_key == runs[0].session_key
+    assert len({run.session_task_key for run in runs}) == 10
+    assert {len(run.session_task_key) for run in runs} == {8}
+    assert runs[0].session_task_key == runs[0].session_task_key
 
 
 @pytest.mark.parametrize("name", ["session_uuid", "attempt_id", "task_name"])
