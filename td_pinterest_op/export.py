@@ -108,7 +108,7 @@ def run_request(
         with contextlib.ExitStack() as stack:
             begin = clock()
             try:
-                prepared = stack.enter_context(action.prepare_records())
+                prepared = stack.enter_context(action.prepare_and_check_limits())
             finally:
                 stats.reading_seconds = clock() - begin
             steps = action.plan_steps(prepared)

@@ -22,7 +22,7 @@ _MOST_READS = 3
 
 
 @dataclass(kw_only=True)
-class Switch:
+class ListSwitcher:
     """The switch of an audience to the customer list of this run. Methods raise the errors of `Api`.
 
     A run is newer than another if the ids of its Treasure Data jobs, which are in its list's name, are greater or, for

@@ -53,7 +53,7 @@ class TerminalReporter(ProgressReporter):
             first, *facts = text.splitlines()
             screen.print_note(first[0].upper() + first[1:])
             for fact in facts:
-                screen.print_note(fact, indent=_FACT_INDENT)
+                screen.print_note(fact, hanging_indent=_FACT_INDENT)
         if self.needs_approval and not screen.ask_yes_no(_WRITE_QUESTION):
             raise StoppedError("you answered no")
 

@@ -30,7 +30,6 @@ from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.services import Services
 
 _T = TypeVar("_T")
-_MOST_CHOICES_SHOWN = 20
 _LONGEST_ANSWER = 4_000  # a terminal cuts a line after 4,095 bytes
 # Before the name of an audience that does not exist yet.
 _NEW_NAME_PREFIX = "new:"
@@ -205,7 +204,8 @@ class Interview:
         """Return the ad account's id from the option, or else from the user, who is shown the known ad accounts."""
         accounts = list(list_ad_accounts(self.services.pinterest)) if self.services else []
         if not self.options["ad_account"]:
-            _print_choices([account.label for account in accounts])
+            for account in accounts:
+                screen.print_note(f"  {account.label}")
         ids = [account.id for account in accounts]
 
         parse = partial(parse_id_option, option="--ad-account")
@@ -224,9 +224,8 @@ class Interview:
             )
         may_be_new = action is Add.action or action.finds_by_name
         if not self.options["audience"]:
-            _print_choices(
-                [f"{audience.id:20}{escape_for_message(audience.name)}" for audience in self._known_audiences]
-            )
+            for audience in self._known_audiences:
+                screen.print_note(f"  {audience.id:20}{escape_for_message(audience.name)}")
         question = "Audience (its id, or its name)"
         if may_be_new:
             question = "Audience (its id, its name, or `new:` and the name of a new one)"
@@ -276,11 +275,3 @@ class Interview:
         return self._get_answer(
             question, option, lambda text: text and files.read_sql_option(text, f"--{option}"), default=default
         )
-
-
-def _print_choices(lines: Sequence[str]) -> None:
-    """Print the first twenty lines of a list to choose from, and how many more there are."""
-    for line in lines[:_MOST_CHOICES_SHOWN]:
-        screen.print_note(f"  {line}")
-    if len(lines) > _MOST_CHOICES_SHOWN:
-        screen.print_note(f"  and {len(lines) - _MOST_CHOICES_SHOWN} more")

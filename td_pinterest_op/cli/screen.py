@@ -85,16 +85,16 @@ def replace_program_name(text: str) -> str:
     return re.sub(r"\btd-pinterest (?=[a-z])", lambda _: f"{name} ", text)
 
 
-def print_line(renderable: str | Text | Table = "", *, stderr: bool = False, indent: int = 0) -> None:
+def print_line(renderable: str | Text | Table = "", *, stderr: bool = False, hanging_indent: int = 0) -> None:
     """Print a text or table of the result on standard output, wrapped at a terminal, without trailing spaces.
 
-    `indent`: spaces before all lines of a text but the first.
+    `hanging_indent`: spaces before all lines of a text but the first.
     """
     out = make_console(stderr=stderr)
     if isinstance(renderable, str):
         renderable = Text(replace_program_name(renderable))
-    if indent and isinstance(renderable, Text):
-        renderable = Text(f"\n{' ' * indent}").join(renderable.wrap(out, out.width - indent))
+    if hanging_indent and isinstance(renderable, Text):
+        renderable = Text(f"\n{' ' * hanging_indent}").join(renderable.wrap(out, out.width - hanging_indent))
     # Not to the stream itself: whether that can be written is judged in one place.
     rendered = io.StringIO()
     out.file = rendered

@@ -30,7 +30,7 @@ class RetrySchedule:
     longest_wait: float  # in seconds
     random: Callable[[], float] = random.random
 
-    def iterate_waits(self) -> Iterator[float]:
+    def iterate_endless_waits(self) -> Iterator[float]:
         """Yield, without end, the seconds to wait before each retry: about double each time, up to `longest_wait`."""
         if not self.initial_wait:
             yield from itertools.repeat(0.0)

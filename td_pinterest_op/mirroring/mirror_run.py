@@ -71,7 +71,7 @@ class MirrorWarehouseSteps:
         self._files.close()
         self.jobs.drop_tables(self.jobs.tables)
 
-    def check_ledger_fits_audience(self, *, customer_list_id: str, audience_size: int | None) -> None:
+    def check_ledger_and_first_run(self, *, customer_list_id: str, audience_size: int | None) -> None:
         """Raise MirrorError if the ledger is about another ad account or customer list than the audience's.
 
         Raises LimitError if a first run would meet people in the audience, and the setting `begin` does not say

@@ -183,7 +183,7 @@ class Client:
                 f"; Pinterest asks to wait {format_duration(requested, start_time=now)}, more than "
                 f"max_retry_wait_millis allows ({format_duration(longest_wait)})"
             )
-        wait = next(islice(self.retry.iterate_waits(), tries - 1, None))
+        wait = next(islice(self.retry.iterate_endless_waits(), tries - 1, None))
         if recovery is Recovery.WAIT:
             # A server that asks for no wait at all must not be asked without a pause.
             pause = requested or wait or min(_DEFAULT_PAUSE_AFTER_429, longest_wait)

@@ -22,9 +22,8 @@ REQUIRED_SCOPES = ("ads:read", "ads:write")
 
 # An access token of 30 days is renewed this many seconds before it expires, so that no request arrives too late.
 _RENEWAL_MARGIN_SECONDS = 600.0
-# Pinterest's figures, for a response without them.
+# Pinterest's figure, for a response without it.
 _ACCESS_TOKEN_DAYS = 30
-_REFRESH_TOKEN_DAYS = 60
 _LONGEST_LIFETIME = 100 * 365 * DAY_SECONDS
 _ADVICE_TO_AUTHORISE = (
     "authorise the app again (scopes ads:read and ads:write) and store the new refresh token. If another export has "
@@ -174,7 +173,7 @@ class RenewableTokens(TokenSource):
             self.refresh_token = issued
             self._seen_tokens.add(issued)
         self.scopes = grant.scopes
-        self.refresh_expires_in = grant.refresh_expires_in or (_REFRESH_TOKEN_DAYS * DAY_SECONDS if issued else None)
+        self.refresh_expires_in = grant.refresh_expires_in
         self.on_new_refresh_token(issued, self.refresh_expires_in)
         if self.needs_scopes and (missing := describe_missing_scopes(grant.scopes)):
             raise AccountError(f"the refresh token lacks the {missing}: {AUTHORISE_AGAIN_ADVICE}")

@@ -19,7 +19,7 @@ from td_pinterest_op.records.columns import IdentifierColumn, choose_customer_li
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.spool import Spool
 
-_LEAST_EXTERNAL_ID_BYTES = 16
+_NARROWEST_EXTERNAL_ID_SLOT = 16
 _MOST_BUFFERED_BYTES = 4 << 20  # in memory, over all layouts
 # Bytes of JSON in a request of rows, about: connectors of others keep to it, and Pinterest names no limit. The number
 # of single digests, which are short, is limited by `limit_records_per_request` alone.
@@ -105,7 +105,7 @@ def encode_rows(
             present = [(key, identifier) for key, identifier in zip(keys, combination, strict=True) if identifier]
             external_id = present.pop()[1] if present[-1][0] == EXTERNAL_ID.key else b""
             digests = b"".join(identifier for _, identifier in present)
-            id_length = max(_LEAST_EXTERNAL_ID_BYTES, 1 << (len(external_id) - 1).bit_length()) if external_id else 0
+            id_length = max(_NARROWEST_EXTERNAL_ID_SLOT, 1 << (len(external_id) - 1).bit_length()) if external_id else 0
             padded = external_id.ljust(id_length, b"\0")
             layout = RecordLayout(tuple(key for key, _ in present), id_length, number > 0)
             groups[layout].append((digests or hashlib.sha256(padded).digest()) + padded)

@@ -70,7 +70,7 @@ class JobRows:
 
     def __iter__(self) -> Iterator[list[list[Any]]]:
         retry = self._td.retry
-        waits = retry.iterate_waits()
+        waits = retry.iterate_endless_waits()
         tries = 0
         while True:
             before = self._offset

@@ -118,7 +118,7 @@ class TreasureData:
         try:
             response = retry(
                 send,
-                islice(self.retry.iterate_waits(), self.retry.count),
+                islice(self.retry.iterate_endless_waits(), self.retry.count),
                 on=TemporaryError,
                 sleep=self.sleep,
                 before_wait=lambda error, wait: self.log_and_choose_wait(error, wait, request),

@@ -82,7 +82,7 @@ class AudienceAction(abc.ABC):
             self._require_usable_audience()
 
     @contextlib.contextmanager
-    def prepare_records(self) -> Iterator[PreparedRecords]:
+    def prepare_and_check_limits(self) -> Iterator[PreparedRecords]:
         """Yield the unique records of the requested rows, read into a temporary file and checked against the limits.
 
         The file lasts until the end of the `with` block. An action that reads no rows yields no records.

@@ -13,7 +13,7 @@ from td_pinterest_op.audiences.customer_lists import (
     shorten_for_list_name,
 )
 from td_pinterest_op.audiences.lookup import find_used_list, read_audience_until_found
-from td_pinterest_op.audiences.switching import Switch
+from td_pinterest_op.audiences.switching import ListSwitcher
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, LimitError
 from td_pinterest_op.pinterest.api import Audience
@@ -30,7 +30,7 @@ _SESSION_TIME_MARGIN_SECONDS = 86_400.0
 class MembersAction(AudienceAction):
     """The base class of the actions that send records to an audience's customer list, or replace it with a new list.
 
-    The newest run wins: no run replaces a customer list that a newer run has filled. See `Switch`.
+    The newest run wins: no run replaces a customer list that a newer run has filled. See `ListSwitcher`.
     """
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
@@ -86,7 +86,7 @@ class MembersAction(AudienceAction):
         Raises AudienceError if a newer run has filled a list for the audience.
         """
         target, fill = self._plan_filling_new_list(audience.name, prepared, audience)
-        self._build_switch(target).require_older_list(audience)
+        self._build_switcher(target).require_older_list(audience)
         description = f"switch {audience.label} to this list; customer list {audience.customer_list_id} is orphaned"
 
         def switch() -> None:
@@ -165,7 +165,7 @@ class MembersAction(AudienceAction):
         send = partial(self._sender.send, prepared, target.add)
         return target, Step(description=description, batch_count=prepared.count_batches(self._batch_size), run=send)
 
-    def _build_switch(self, target: TargetList) -> Switch:
+    def _build_switcher(self, target: TargetList) -> ListSwitcher:
         if self.action.adds_people:
             advice = (
                 "Ways that need no switch: create_new_audience with another audience_name; or mirror_current_audience "
@@ -173,7 +173,7 @@ class MembersAction(AudienceAction):
             )
         else:
             advice = "Without a switch, only remove_people_from_current_audience with a query of the people clears it"
-        return Switch(api=self._api, target=target, replaces_newer=self._settings.replace_newer, advice=advice)
+        return ListSwitcher(api=self._api, target=target, replaces_newer=self._settings.replace_newer, advice=advice)
 
     def _create_audience_with_list(self, target: TargetList) -> Audience:
         """Create an audience that uses the customer list `target`, and return the one that this session keeps.
@@ -192,7 +192,7 @@ class MembersAction(AudienceAction):
         now = self._require_usable_audience(audience.id)  # somebody else may have switched it since
         if now.customer_list_id == target.id:
             return  # by another try of this run; somebody may have added people since
-        self._copy_to_stats(self._build_switch(target).switch_and_confirm(now))
+        self._copy_to_stats(self._build_switcher(target).switch_and_confirm(now))
         self.stats.members = self.stats.sent
         self.stats.previous_customer_list_id = now.customer_list_id
 

@@ -90,7 +90,7 @@ class Mirror(MembersAction):
         return self._audience
 
     @contextlib.contextmanager
-    def prepare_records(self) -> Iterator[PreparedRecords]:
+    def prepare_and_check_limits(self) -> Iterator[PreparedRecords]:
         """Compare the query's people with the ledger, and check the limits of the settings.
 
         Yields empty PreparedRecords: the steps of the action read the records themselves, once the plan is in the
@@ -114,7 +114,7 @@ class Mirror(MembersAction):
                 uploaded = used.uploaded if used else None  # dummies included
                 if uploaded is not None or dummies is not None:
                     people = max(max(people or 0, uploaded or 0) - (dummies or 0), 0)
-                self._run.check_ledger_fits_audience(customer_list_id=get_list_id(audience), audience_size=people)
+                self._run.check_ledger_and_first_run(customer_list_id=get_list_id(audience), audience_size=people)
             self.people_query = self._run.write_and_count_changes()
             check_export_limits(settings, self.stats)
             self._run.check_leave_ratio()

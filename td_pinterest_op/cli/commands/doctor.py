@@ -94,9 +94,9 @@ def doctor(
                 continue
             sign, plain, style = _STATUS_SIGNS[check.status]
             shown_sign = (plain if is_plain else sign, style)
-            screen.print_line(Text.assemble(shown_sign, " ", (f"{name}: ", "bold"), check.message), indent=2)
+            screen.print_line(Text.assemble(shown_sign, " ", (f"{name}: ", "bold"), check.message), hanging_indent=2)
             if check.advice and check.status != "ok":
-                screen.print_line(f"  {'->' if is_plain else '→'} {check.advice}", indent=4)
+                screen.print_line(f"  {'->' if is_plain else '→'} {check.advice}", hanging_indent=4)
     counts = Counter(each["status"] for each in listed)
     is_ok = not counts["error"]
     if common.as_json:

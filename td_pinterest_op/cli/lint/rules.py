@@ -222,16 +222,16 @@ class _TaskChecker:
                 self._workflow.add_finding(place, "undefined", message, level="warning")
 
     def _check_exports_of_task(self) -> list[CheckedExport]:
-        params = _fill_placeholders(self._params, self._table, set())
+        params = _fill_or_omit_unknown_values(self._params, self._table, set())
         unresolved_names: set[str] = set()
-        params["result_settings"] = _fill_placeholders(self._settings, self._table, unresolved_names)
+        params["result_settings"] = _fill_or_omit_unknown_values(self._settings, self._table, unresolved_names)
         # An earlier task, or a workflow that calls this one, may have run a job, or name the database.
         stored = {}
         if not self._workflow.knows_all_variables:
             stored = {"database": _NAME_PLACEHOLDER, "last_job_id": "1"}
         elif any(each.operator.startswith("td") for each in self._workflow.tasks):
             stored = {"last_job_id": "1"}
-        params["td"] = stored | _fill_placeholders(self._params.get_block("td"), self._table, set())
+        params["td"] = stored | _fill_or_omit_unknown_values(self._params.get_block("td"), self._table, set())
         task = Task(params=params, environ=self._environ)
         if self._task.package_class_name == _MANY_CLASS:
             return self._check_entries(task, unresolved_names)
@@ -266,7 +266,7 @@ class _TaskChecker:
             block = members if isinstance(members, YamlBlock) else YamlBlock(self._params.find_value_place("audiences"))
             blocks = [block, *self._blocks]
             own: set[str] = set()
-            known = _fill_placeholders(members, self._table, own)
+            known = _fill_or_omit_unknown_values(members, self._table, own)
             own |= unresolved_names.difference(known)
             if built := self._call_and_report(build_entry_task, task, known, name, blocks=blocks):
                 exports.append(self._check_request(built, own, blocks))
@@ -347,7 +347,7 @@ def _choose_placeholder(setting: Setting) -> object:
     return None
 
 
-def _fill_placeholders(
+def _fill_or_omit_unknown_values(
     values: Mapping[Any, Any], table: SettingsTable[Any], add_unknown_to: set[str]
 ) -> dict[Any, Any]:
     """Return parameters or settings with placeholders for values that only a run knows, and for plain credentials.
@@ -357,7 +357,7 @@ def _fill_placeholders(
     known: dict[Any, Any] = {}
     for name, value in values.items():
         if name == "result_settings" and isinstance(value, Mapping):
-            known[name] = _fill_placeholders(value, table, add_unknown_to)
+            known[name] = _fill_or_omit_unknown_values(value, table, add_unknown_to)
         elif name in _VARIABLE_BY_CREDENTIAL and not is_left_out(value) and "${" not in str(value):
             known[name] = _CREDENTIAL_PLACEHOLDER
         elif not _has_template(value):

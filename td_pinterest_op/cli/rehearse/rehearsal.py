@@ -118,7 +118,7 @@ class Rehearsal:
         fate = "still accepted" if facts.old_refresh_token_lives else "refused from then on"
         return f"a refresh brings {new} refresh token; the old one is {fate}"
 
-    def try_account_access(self) -> Verdict:
+    def try_role_and_access_tier(self) -> Verdict:
         """Return the verdict about the user's role in the ad account and the app's access tier. Sets `limits`."""
         accounts = {account.id: account for account in list_ad_accounts(self.api)}
         account = accounts.get(self.api.ad_account_id)
@@ -313,7 +313,7 @@ class Step:
 
 STEPS = (
     Step("token", "POST oauth/token three times: second with the old refresh token", Rehearsal.try_token_rotation),
-    Step("account", "GET ad_accounts", Rehearsal.try_account_access),
+    Step("account", "GET ad_accounts", Rehearsal.try_role_and_access_tier),
     Step("list_without_records", "POST customer_lists without records", Rehearsal.try_list_without_records, 1),
     Step(
         "list", "POST customer_lists with 10,000 records, then GET until it shows", Rehearsal.measure_new_list_delays, 1

@@ -176,8 +176,8 @@ def test_a_long_line_is_wrapped_with_its_indentation(
     monkeypatch.setattr(
         screen, "make_console", lambda *, stderr=False: Console(width=20, stderr=stderr, highlight=False)
     )
-    screen.print_line("- role: OWNER of the ad account", indent=2)
-    screen.print_note("  rows      five read", indent=12)
+    screen.print_line("- role: OWNER of the ad account", hanging_indent=2)
+    screen.print_note("  rows      five read", hanging_indent=12)
     assert capsys.readouterr() == (
         "- role: OWNER of\n  the ad account\n",
         "  rows\n            five\n            read\n",

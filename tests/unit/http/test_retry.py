@@ -51,7 +51,7 @@ def test_waits_double_with_up_to_half_added_at_random_up_to_the_longest(
 ) -> None:
     setting = RetrySchedule(count=7, initial_wait=initial, longest_wait=longest, random=lambda: random)
     for _ in range(2):  # every request starts again
-        assert list(islice(setting.iterate_waits(), len(expected))) == expected
+        assert list(islice(setting.iterate_endless_waits(), len(expected))) == expected
 
 
 # -- what a server asks for
