@@ -102,8 +102,8 @@ class MirrorWarehouseSteps:
         if is_first and audience_size != 0 and not settings.rebuild and settings.begin is None:
             raise LimitError(
                 "the mirror has not filled this audience yet, and the audience may have people (counted by Pinterest: "
-                f"{audience_size or 'not known'}). Nothing was sent. Set begin: replace to "
-                "replace them with the people of the query, or begin: adopt to keep them"
+                f"{audience_size or 'not known'}). Nothing was sent. Set begin: replace to replace them with the "
+                "people of the query, or begin: adopt to keep them"
             )
 
     @property
