@@ -4,7 +4,7 @@ from functools import partial
 
 from td_pinterest_op.audiences.consistency import read_until_found
 from td_pinterest_op.errors import AudienceError
-from td_pinterest_op.pinterest.api import CUSTOMER_LIST_TYPE, Api, Audience, CustomerList, build_age_key
+from td_pinterest_op.pinterest.api import CUSTOMER_LIST_TYPE, Api, Audience, CustomerList
 
 
 def find_used_list(api: Api, audience: Audience) -> CustomerList | None:
@@ -12,9 +12,7 @@ def find_used_list(api: Api, audience: Audience) -> CustomerList | None:
     list_id = audience.customer_list_id
     if list_id is None:
         return None
-    # A new list may be listed before it can be read, or the other way round.
-    listed = api.list_customer_lists(until=lambda made: build_age_key(made.id) <= build_age_key(list_id))
-    return api.find_customer_list(list_id) or next((made for made in listed if made.id == list_id), None)
+    return read_until_found(partial(api.find_customer_list, list_id), api.client)
 
 
 def read_audience_until_found(api: Api, audience_id: str) -> Audience | None:
@@ -36,15 +34,11 @@ def require_writable_audience(api: Api, audience_id: str) -> Audience:
     check_type_and_account(api, audience)
     if audience.is_removed:
         raise AudienceError(f"{audience.label} was removed: create a new audience (action create_new_audience)")
-    if audience.customer_list_id is None:
+    # Of a list that cannot be read it is not known which run made it, and so whether that run is newer.
+    if not find_used_list(api, audience):
         raise AudienceError(
-            f"{audience.label} has no customer list, so it cannot take records: create a new audience (action "
-            "create_new_audience)"
-        )
-    if not read_until_found(partial(find_used_list, api, audience), api.client):
-        raise AudienceError(
-            f"{audience.label} uses customer list {audience.customer_list_id}, which Pinterest does not find: run "
-            "this task again later. If that does not help, create a new audience (action create_new_audience)"
+            f"{audience.label} has no customer list that Pinterest shows, so it cannot take records: run this task "
+            "again later or, if that does not help, create a new audience (action create_new_audience)"
         )
     return audience
 

@@ -126,7 +126,7 @@ _shared = build_audience(ad_account_id="77", shared_with=[AD_ACCOUNT_ID])
     [
         (ADD, _alike, "is of type ACTALIKE: only CUSTOMER_LIST audiences accept records"),
         (REMOVE, _shared, "belongs to ad account 77 and is only shared with 549755885175"),
-        (REPLACE, build_audience(customer_list_id="999"), "uses customer list 999, which Pinterest does not find"),
+        (REPLACE, build_audience(customer_list_id="999"), "has no customer list that Pinterest shows"),
         (CLEAR, build_audience(), "has no customer list"),
         (REPLACE, unknown_audience_id, "there is no audience 123456789 in ad account 549755885175: check both ids"),
         (ADD, add_removed_audience, f"was removed: create a new audience (action {CREATE})"),
