@@ -19,14 +19,13 @@ from td_pinterest_op.run_history.history_table import (
     convert_flags_to_columns,
 )
 from td_pinterest_op.runtime.text import parse_whole_number
-from td_pinterest_op.stats import WITHHELD_REASONS
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportEntry:
     """An entry of a report: a run, an audience's status, or a comparison with the control group."""
 
-    kind: str  # RUN_ROW, FOLLOW_UP (a status) or LIFT (a comparison)
+    kind: str  # RUN_ROW, STATUS_CHECK_ROW or LIFT_ROW (a comparison)
     outcome: str  # SUCCESS_OUTCOME or FAILED_OUTCOME
     at: datetime | None  # when it ran, in UTC
     values: Mapping[str, Any] = field(repr=False)  # figures and ids, by column of the history table
@@ -67,14 +66,7 @@ class ReportEntry:
         verb = action.partition("_")[0]
         if not self.is_dry_run and self.outcome != FAILED_OUTCOME:
             verb = verb.removesuffix("e") + "ed"
-        return verb.capitalize() + (" a look-alike" if action == "create_actalike_audience" else "")
-
-    @property
-    def sendable_count(self) -> float | None:
-        """The number of different people of a run who are not withheld from Pinterest, or None if it is not known."""
-        unique = self.get_number("records_unique")
-        withheld = sum(self.get_number(f"records_withheld_{reason}") or 0 for reason in WITHHELD_REASONS)
-        return None if unique is None else unique - withheld
+        return verb.capitalize()
 
     @property
     def value_count(self) -> float | None:

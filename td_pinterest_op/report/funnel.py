@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from td_pinterest_op.report.entry import ReportEntry
 from td_pinterest_op.report.figures import format_number, format_time
 from td_pinterest_op.run_history.history_table import FAILED_OUTCOME
-from td_pinterest_op.stats import IN_CONTROL_GROUP, SUPPRESSED, WITHHELD_REASONS, WITHOUT_CONSENT
+from td_pinterest_op.stats import IN_CONTROL_GROUP, SUPPRESSED, WITHOUT_CONSENT
 
 REMAINING_BAR = "kept"
 LOST_BAR = "lost"
@@ -38,6 +38,7 @@ def build_funnel(run: ReportEntry, *, later_entry_with_size: ReportEntry | None)
     invalid = run.get_number("rows_invalid") or 0
     valid = run.get_number("rows_valid") or 0
     reasons = [f"{reason.replace('_', ' ')} {format_number(count)}" for reason, count in run.invalid_by_reason.items()]
+    withheld = {label: run.get_number(f"records_withheld_{reason}") or 0 for reason, label in _WITHHELD_LABELS.items()}
     bars = [
         Bar(REMAINING_BAR, "Rows read", read),
         Bar(REMAINING_BAR, "Identifiers in them", valid + invalid),
@@ -45,15 +46,12 @@ def build_funnel(run: ReportEntry, *, later_entry_with_size: ReportEntry | None)
         Bar(REMAINING_BAR, "Valid", valid),
         Bar(LOST_BAR, "Repeats", valid - unique),
         Bar(REMAINING_BAR, "Different people", unique),
-        *(
-            Bar(LOST_BAR, _WITHHELD_LABELS[each], run.get_number(f"records_withheld_{each}"), "withheld")
-            for each in WITHHELD_REASONS
-        ),
+        *(Bar(LOST_BAR, label, count, "withheld") for label, count in withheld.items()),
     ]
     if valid + invalid == read:  # one column of identifiers
         del bars[1]
     sent = run.get_number("records_sent") or 0
-    allowed = run.sendable_count or 0
+    allowed = unique - sum(withheld.values())
     removes = run.get_text("action") == _REMOVE_ACTION
     if run.is_mirror:
         changes = [

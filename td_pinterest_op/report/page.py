@@ -42,8 +42,7 @@ def render_page(entries: Sequence[ReportEntry], *, audience_id: str | None = Non
     start = run.at if run else None
     later = [entry for entry in own if entry.kind == STATUS_CHECK_ROW and not (start and entry.at and entry.at < start)]
     follow_up = _find_newest_with_value(later, "audience_status")
-    latest = run or follow_up
-    if latest is None:
+    if not run and not follow_up:
         subject = f" of audience {audience_id}" if audience_id else ""
         raise SettingsError(f"the history has no runs and no status checks{subject}: run the workflow first")
     lifts = [entry for entry in own if entry.kind == LIFT_ROW and entry.outcome == SUCCESS_OUTCOME and entry.lift]
@@ -73,7 +72,6 @@ def render_page(entries: Sequence[ReportEntry], *, audience_id: str | None = Non
         run=run,
         previous=previous,
         follow_up=follow_up,
-        latest=latest,
         size=_find_newest_with_value(own, "audience_size"),
         size_since_run=size_since_run,
         lift=lifts[-1] if lifts else None,

@@ -52,7 +52,6 @@ def test_an_entry_has_its_kind_and_its_outcome(given: dict[str, object], kind: s
     [
         ("add_people_to_current_audience", "Added", "Add"),
         ("replace_current_audience", "Replaced", "Replace"),
-        ("create_actalike_audience", "Created a look-alike", "Create a look-alike"),
         ("", "Run", "Run"),
     ],
 )
