@@ -44,10 +44,17 @@ def list_tables(td: TreasureData, database: str) -> dict[str, ListedTable]:
     status, content = td.call("GET", build_v3_path("table", "list", database))
     if status == 404:
         raise JobError(f'there is no database "{database}": create it, or name another one')
-    found = [
-        ListedTable(name=str(each["name"]), created_at=str(each["created_at"]), schema=str(each.get("schema") or ""))
-        for each in content["tables"]
-    ]
+    try:
+        found = [
+            ListedTable(
+                name=str(each["name"]), created_at=str(each["created_at"]), schema=str(each.get("schema") or "")
+            )
+            for each in content["tables"]
+        ]
+    except (LookupError, TypeError):
+        raise TreasureDataError(
+            f"Treasure Data's list of the tables in {database} cannot be read{RUN_AGAIN_ADVICE}"
+        ) from None
     return {table.name: table for table in found}
 
 
