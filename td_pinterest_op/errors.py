@@ -79,10 +79,10 @@ class ExportError(Exception):
         why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
         if isinstance(error, OSError) and error.filename:
             return WorkflowError(f"{error.filename} cannot be read or written: {error.strerror}")
-        if isinstance(error, (OSError, MemoryError)):
+        if isinstance(error, (OSError, MemoryError)) or "start new thread" in str(error):
             advice = (
-                "give the machine or container what it lacks, such as memory, open files, or room on its disk (TMPDIR "
-                "names another folder for temporary files)"
+                "give the machine or container what it lacks, such as memory, threads, open files, or room on its disk "
+                "(TMPDIR names another folder for temporary files)"
             )
             return WorkflowError(f"{type(error).__name__}{why}{place}: {advice}")
         advice = "a bug in td_pinterest_op; please report it with this line"
@@ -105,7 +105,7 @@ class WorkflowError(ExportError):
     advice = "Check the key, its region and its rights, or give the machine what it lacks, as the message says."
     example = (
         "OSError (No space left on device) at spool.py:61, in add: give the machine or container what it lacks, such "
-        "as memory, open files, or room on its disk (TMPDIR names another folder for temporary files)"
+        "as memory, threads, open files, or room on its disk (TMPDIR names another folder for temporary files)"
     )
 
 

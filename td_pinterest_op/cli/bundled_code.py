@@ -80,9 +80,8 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
 def replace_code(folder: Path, code: ContentsByPath) -> None:
     """Write code to a project folder, and remove files of the operator that it has beside. `code`: contents by path."""
     replace_files(folder, code)
-    package = folder / PACKAGE_NAME
-    if package.samefile(_PACKAGE_FOLDER):
+    if (folder / "setup.cfg").exists():
         return  # a checkout, which has more than a project needs
-    for path in package.rglob("*"):
+    for path in (folder / PACKAGE_NAME).rglob("*"):
         if path.is_file() and path.relative_to(folder).as_posix() not in code:
             path.unlink()

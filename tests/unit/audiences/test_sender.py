@@ -424,6 +424,7 @@ def test_error_of_a_thread_that_does_not_start_counts_sent_records(monkeypatch: 
     monkeypatch.setattr(sender, "start_thread", refuse)
     error = Run(accept, records=500, batch=1, maximum=8).fail()
     assert "0 of 500 records sent, 0 refused, 500 not sent." in str(error)
+    assert "give the machine or container what it lacks, such as memory, threads," in str(error)
 
 
 def test_stopped_run_counts_records_whose_request_was_not_applied_as_not_sent() -> None:

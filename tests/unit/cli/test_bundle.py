@@ -19,7 +19,6 @@ import pytest
 from setuptools import find_packages  # type: ignore[import-untyped]
 
 from td_pinterest_op import __version__
-from td_pinterest_op.cli import bundled_code
 from td_pinterest_op.cli.bundled_code import PACKAGE_NAME, PACKAGE_PARENT, collect_code, replace_code
 from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
@@ -140,11 +139,11 @@ def test_update_writes_code_and_libraries_only(terminal: Terminal, tmp_path: Pat
     assert ((package / "export.py").read_text(), (package / "old" / "gone.py").exists()) == (newest, False)
 
 
-def test_code_in_a_checkout_stays_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_in_a_checkout_stays_complete(tmp_path: Path) -> None:
+    (tmp_path / "setup.cfg").touch()
     own = tmp_path / PACKAGE_NAME / "cli" / "own.py"
     own.parent.mkdir(parents=True)
     own.write_text("")
-    monkeypatch.setattr(bundled_code, "_PACKAGE_FOLDER", tmp_path / PACKAGE_NAME)
     replace_code(tmp_path, collect_code())
     assert own.exists()
 
