@@ -34,7 +34,7 @@ _ACTIVATION_TABLE_PATTERN = re.compile(r"\bactivation_actions_table\b", re.IGNOR
 _TABLE_NAME_PATTERN = re.compile(r"[A-Za-z0-9_]+\.[A-Za-z0-9_]+")
 
 # The values of the parameter `later_runs`: the action for an audience that the settings name by id, and by name.
-ID_AND_NAME_ACTIONS_BY_LATER_RUNS = {
+ACTION_PAIRS_BY_LATER_RUNS_VALUE = {
     "add": (Add.action, Create.action),
     "replace": (Replace.action, Create.action),
     "mirror": (Mirror.action, Mirror.action),
@@ -67,7 +67,7 @@ def build_activation_export_task(task: Task) -> Task:
     """
     own = get_raw_settings(task)
     settings = {**own, **_read_console_settings(task, own)}
-    settings.update(_translate_later_runs(task, settings))
+    settings.update(_build_settings_from_later_runs(task, settings))
     action = find_action_spec(settings)
     names_audience = action is not None and EXPORT_SETTINGS.by_name["audience_name"].is_used_by(action)
     if names_audience and not _has_any_value(settings, "audience_name", *_AUDIENCE_ID_SETTINGS):
@@ -142,18 +142,18 @@ def _read_console_settings(task: Task, own_settings: Mapping[object, object]) ->
     return chosen
 
 
-def _translate_later_runs(task: Task, settings: Mapping[object, object]) -> dict[str, str]:
+def _build_settings_from_later_runs(task: Task, settings: Mapping[object, object]) -> dict[str, str]:
     """Return the settings `action` and, if an audience may be created, `if_exists`, as the task's `later_runs` says.
 
     Returns {} if `settings` name the action themselves and the task has no `later_runs`. Raises SettingsError if
     `settings` contradict `later_runs`.
     """
     later_runs = str(task.params.get("later_runs", "add")).strip().lower()
-    if later_runs not in ID_AND_NAME_ACTIONS_BY_LATER_RUNS:
+    if later_runs not in ACTION_PAIRS_BY_LATER_RUNS_VALUE:
         raise SettingsError(
-            f"later_runs must be one of {', '.join(ID_AND_NAME_ACTIONS_BY_LATER_RUNS)}", key="later_runs"
+            f"later_runs must be one of {', '.join(ACTION_PAIRS_BY_LATER_RUNS_VALUE)}", key="later_runs"
         )
-    by_id, by_name = ID_AND_NAME_ACTIONS_BY_LATER_RUNS[later_runs]
+    by_id, by_name = ACTION_PAIRS_BY_LATER_RUNS_VALUE[later_runs]
     contradicting = []
     if _has_any_value(settings, "action"):
         action = find_action_spec(settings)

@@ -220,7 +220,7 @@ class Interview:
             ]
         if action is Create.action:
             return self._get_answer(
-                "Name of the new audience", "audience", partial(self._parse_new_audience, most_namesakes=1)
+                "Name of the new audience", "audience", partial(self._parse_audience_to_create, most_namesakes=1)
             )
         may_be_new = action is Add.action or action.finds_by_name
         if not self.options["audience"]:
@@ -239,7 +239,7 @@ class Interview:
         if not text:
             raise click.UsageError("the workflow needs an audience: give --audience, its id or its name")
         if text.startswith(_NEW_NAME_PREFIX) and may_be_new:
-            return self._parse_new_audience(text, most_namesakes=0)
+            return self._parse_audience_to_create(text, most_namesakes=0)
         if self.services is None:
             return Audience.parse({"id": parse_id_option(text, "without credentials for Pinterest, --audience")})
         found = [audience for audience in self._known_audiences if text in (audience.id, audience.name)]
@@ -254,7 +254,7 @@ class Interview:
             f"CUSTOMER_LIST take people{hint}"
         )
 
-    def _parse_new_audience(self, text: str, *, most_namesakes: int) -> Audience:
+    def _parse_audience_to_create(self, text: str, *, most_namesakes: int) -> Audience:
         """Return a new audience with the name in `text`.
 
         `most_namesakes`: how many audiences may have this name already. Raises click.UsageError if more have it, or if

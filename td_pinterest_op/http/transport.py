@@ -35,7 +35,7 @@ _LARGEST_RESPONSE_BODY_BYTES = 8 * 1024 * 1024
 # the head nor the trailers after a body. A piece of the body is far smaller.
 _MOST_RESPONSE_OVERHEAD_BYTES = 1024 * 1024
 # The longest time for such bytes, in read limits, and for a body that is read at once, in seconds.
-_LONGEST_IDLE_READ_TIMEOUTS = 10
+_LONGEST_STALL_IN_READ_TIMEOUTS = 10
 _LONGEST_RESPONSE_BODY_SECONDS = 1800.0
 # The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
 _TRANSFER_CHUNK_BYTES = 64 * 1024
@@ -117,7 +117,7 @@ class _StallLimitedResponse(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self._longest = _LONGEST_IDLE_READ_TIMEOUTS * (sock.gettimeout() or _LONGEST_RESPONSE_BODY_SECONDS)
+        self._longest = _LONGEST_STALL_IN_READ_TIMEOUTS * (sock.gettimeout() or _LONGEST_RESPONSE_BODY_SECONDS)
         self.restart_read_limits()
         # All reading ends here. The reader stays that of the socket, which counts how many there are.
         self._readinto = self.fp.raw.readinto

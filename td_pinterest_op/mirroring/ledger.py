@@ -61,8 +61,8 @@ JOINERS = "join"
 LEAVERS = "leave"
 UNSURE_LEAVERS = "unsure leave"
 REPLACEMENT = "replacing"
-PLAN_EVENTS = (b"planned", b"replacing")
-"""The rows with the number of a plan's rows."""
+PLAN_ROW_COUNT_EVENTS = (b"planned", b"replacing")
+"""The events whose row says how many rows a plan has."""
 # The rows that end a plan, and those that make all older rows void.
 _SETTLED_EVENTS = "('settled', 'replaced', 'compacted')"
 _VOIDING_EVENTS = "('replaced', 'compacted')"
@@ -131,7 +131,7 @@ class Ledger:
 
         `now`: in Unix seconds. `may_create`: create the ledger's table if it is missing.
         """
-        table = self.jobs.clean_and_list_tables(now=now).get(self.name)
+        table = self.jobs.list_tables_and_drop_leftovers(now=now).get(self.name)
         if table is None:
             self.state = LedgerPlans(number=int(now * 1000))
             if not may_create:

@@ -70,7 +70,7 @@ class MirrorJobs:
         name = f"{quote_name(self.database)}.{quote_name(table)}"
         return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}", embedded_query=embedded_query)
 
-    def clean_and_list_tables(self, *, now: float) -> dict[str, ListedTable]:
+    def list_tables_and_drop_leftovers(self, *, now: float) -> dict[str, ListedTable]:
         """Drop temporary tables that earlier runs have left. Return all tables found in the database, by name.
 
         A table of another session is dropped only if it is six hours old, whatever audience it was for. `now`: in Unix

@@ -21,7 +21,7 @@ from td_pinterest_op.mirroring.ledger import (
     DIFFERENCE_MODE,
     JOINERS,
     LEAVERS,
-    PLAN_EVENTS,
+    PLAN_ROW_COUNT_EVENTS,
     REPLACE_MODE,
     UNSURE_LEAVERS,
     Ledger,
@@ -149,7 +149,7 @@ class MirrorWarehouseSteps:
             # Check the lists only now, although the dearest statement was in vain if a list cannot be used: to count
             # them before it would delay it, and lengthen the time in which an opt-out comes too late.
             if list_tables:
-                counts_select = withholding_sql.build_list_counts_select(list_tables)
+                counts_select = withholding_sql.build_list_statistics_select(list_tables)
                 list_stats = {}
                 for row in self.jobs.read_rows_as_dicts("count the lists", counts_select):
                     invalid = Counter(withholding_sql.parse_reason_counts(row["reasons"]))
@@ -254,7 +254,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
                     f"another run has made a newer plan for audience {self.jobs.audience_id}, or has compacted its "
                     "ledger. Nothing was sent. Run this task again"
                 )
-            proofs += [figure for op, figure in zip(ops, figures_, strict=True) if op in PLAN_EVENTS]
+            proofs += [figure for op, figure in zip(ops, figures_, strict=True) if op in PLAN_ROW_COUNT_EVENTS]
             of_rows = [(op, figure if op == b"leave" else None) for op, figure in zip(ops, figures_, strict=True)]
             for kind, spool in spools.items():
                 spool.add(list(map(unhexlify, compress(digests, [each == kinds[kind] for each in of_rows]))))

@@ -5,8 +5,8 @@ An answer is what the warehouse makes of a value: the value's digest, or the rea
 
 1. Each row of the query becomes an array of answers. A hash of this array identifies the row's person, so that rows
    with the same values are one person with the same outcome.
-2. There is a row for each answer of each person, with counts (`_build_person_answers_select`). If each row of the query
-   has a single answer, and no key for the control group, the answer itself identifies the person.
+2. There is a row for each answer of each person, with counts (`_build_person_digests_or_reasons_select`). If each row
+   of the query has a single answer, and no key for the control group, the answer itself identifies the person.
 3. These rows are joined with the lists. A person is suppressed, or consents, if any of the person's answers is on the
    list.
 4. The rows of each digest are put together, whoever holds it, and its outcome is decided.
@@ -55,7 +55,7 @@ def build_withholding_select(query: UserQuery, *, list_tables: Mapping[str, str]
         control is not None and control.by is not None
     )
     if has_person_column:
-        persons = _build_person_answers_select(query, control)
+        persons = _build_person_digests_or_reasons_select(query, control)
     else:
         persons = f"""
   SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST_SQL)} AS in_control, {_SUMS_SQL}
@@ -127,7 +127,7 @@ FROM (SELECT {_BARE_DIGEST_SQL} AS answer, {_IS_PREHASHED_SQL} AS hashed FROM ({
 GROUP BY answer"""
 
 
-def build_list_counts_select(list_tables: Mapping[str, str]) -> str:
+def build_list_statistics_select(list_tables: Mapping[str, str]) -> str:
     """Return a SELECT with a row for each opt-out or consent list: the numbers of its digests and of its values.
 
     The columns are `list` (the list's name), `identifiers` (distinct digests), `valid` (valid values), `hashed` (valid
@@ -193,7 +193,7 @@ def _build_in_control_sql(control: ControlGroup | None, key_sql: str, *, conditi
     return f"CASE WHEN {required}{number} % {CONTROL_MODULUS} < {control.share_in_ten_thousandths} THEN 1 ELSE 0 END"
 
 
-def _build_person_answers_select(query: UserQuery, control: ControlGroup | None) -> str:
+def _build_person_digests_or_reasons_select(query: UserQuery, control: ControlGroup | None) -> str:
     """Return a SELECT with a row for each answer of each person: each digest, or reason for rejection.
 
     Columns: `person` (a hash of all answers in a row of the query), `answer`, `in_control` (1 or 0), and the counts of

@@ -77,7 +77,7 @@ class TrinoJobs(MirrorJobs):
     def read_rows_as_dicts(self, purpose: str, statement: str) -> list[dict[str, Any]]:
         return self._run_statement(purpose, statement).rows
 
-    def clean_and_list_tables(self, *, now: float) -> dict[str, ListedTable]:
+    def list_tables_and_drop_leftovers(self, *, now: float) -> dict[str, ListedTable]:
         if self.now == BEGIN + _DAY:
             return {}
         columns = run(self.server, f"SELECT * FROM {LEDGER} LIMIT 0").columns

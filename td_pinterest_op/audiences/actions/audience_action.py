@@ -130,10 +130,10 @@ class AudienceAction(abc.ABC):
         """
         audience = require_writable_audience(self._api, audience_id or self._audience_id)
         self._copy_to_stats(audience)
-        self._check_expected_name(audience)
+        self._require_expected_name(audience)
         return audience
 
-    def _check_expected_name(self, audience: Audience | None) -> None:
+    def _require_expected_name(self, audience: Audience | None) -> None:
         """Raise AudienceError if the setting `expected_audience_name` is set and is not the name of `audience`.
 
         `audience`: None if the audience cannot be read, so that its name is unknown.

@@ -175,7 +175,7 @@ class Delete(AudienceAction):
         audience = read_audience_until_found(self._api, self._audience_id)
         if audience:
             self._copy_to_stats(audience)
-        self._check_expected_name(audience)
+        self._require_expected_name(audience)
         if audience and audience.is_removed:
             self._set_summary(
                 "leave {audience} unchanged, since it is deleted already", "{audience} was deleted already"

@@ -174,7 +174,7 @@ def _list_checks(
     context: DoctorContext,
 ) -> Iterator[tuple[str, Callable[[DoctorContext], CheckResult | None], _Prerequisites]]:
     """Yield the name and the function of each check, and the checks that must succeed first."""
-    yield "credentials", _check_credentials_found, ()
+    yield "credentials", _check_pinterest_credentials_found, ()
     yield "proxy", lambda _: check_proxy(), ()
     yield "endpoints", _require_valid_endpoints, ()
     yield "token", pinterest_checks.check_token, ("credentials", "endpoints")
@@ -196,7 +196,7 @@ def _list_checks(
     yield "workflow", _summarise_workflow_findings, ()
 
 
-def _check_credentials_found(context: DoctorContext) -> CheckResult:
+def _check_pinterest_credentials_found(context: DoctorContext) -> CheckResult:
     if missing := [name for name in PINTEREST_SECRETS_BY_VARIABLE if name not in context.credentials.sources]:
         message = f"{', '.join(missing)} not found in the environment, the local digdag secrets or --env-file"
         return CheckResult(message, "error", "run `td-pinterest authorize`, which gets and stores them")

@@ -41,7 +41,7 @@ _SECOND_LIST_RECORDS = 1_000
 _TWO_KEY_RECORDS = 100
 _TWO_KEY_LAYOUT = RecordLayout(("email", "maid"))
 # How long a write gets to show, and the shortest pause between two looks, in seconds.
-_MOST_VISIBILITY_SECONDS = 60.0
+_LONGEST_WAIT_FOR_WRITE_TO_SHOW = 60.0
 _SHORTEST_POLL_SECONDS = 0.5
 # Of a listing, the newest are looked through: its first page.
 _NEWEST_LISTED_COUNT = 250
@@ -294,7 +294,7 @@ class Rehearsal:
                 if seconds[place] is None and is_true():
                     seconds[place] = round(clock() - begin, 2)
             waited = clock() - begin
-            if None not in seconds or waited >= _MOST_VISIBILITY_SECONDS:
+            if None not in seconds or waited >= _LONGEST_WAIT_FOR_WRITE_TO_SHOW:
                 return seconds
             # A trial app's requests of a day are few: the longer it takes, the rarer the looks.
             self.services.client.rate_limiter.wait(max(_SHORTEST_POLL_SECONDS, waited / 4))

@@ -327,7 +327,7 @@ def test_oversized_success_is_rejected_before_its_end(serve: Serve) -> None:
     ids=["first line", "header line", "trailers", "chunk's length", "body"],
 )
 def test_response_that_arrives_slowly_without_end_is_rejected(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_IDLE_READ_TIMEOUTS", LIMIT / GENEROUS)
+    monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_STALL_IN_READ_TIMEOUTS", LIMIT / GENEROUS)
     monkeypatch.setattr("td_pinterest_op.http.transport._LONGEST_RESPONSE_BODY_SECONDS", LIMIT)
     with peer(serve) as server, transport() as client:
         assert failure_of(client, server.address) is Failure.OVERSIZED

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.trino.withholding_sql import build_list_counts_select, parse_reason_counts
+from td_pinterest_op.trino.withholding_sql import build_list_statistics_select, parse_reason_counts
 from td_pinterest_op.withholding.people import assign_control
 from tests import warehouses
 from tests.campaigns import examples
@@ -48,7 +48,7 @@ def test_lists_are_counted(database: duckdb.DuckDBPyConnection) -> None:
         "consent": [],
     }
     tables = {name: warehouses.load_list(warehouse, name, rows) for name, rows in lists.items()}
-    assert sorted(warehouse.read(build_list_counts_select(tables))) == [
+    assert sorted(warehouse.read(build_list_statistics_select(tables))) == [
         ("consent", 0, 0, 0, ""),
         ("suppress", 3, 4, 1, "placeholder 1"),
     ]
