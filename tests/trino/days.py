@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from unittest import mock
 
 from td_pinterest_op.audiences.actions import parse_export_settings
@@ -132,7 +132,7 @@ class Days:
         self.day += 1
         self._create("people", _PEOPLE.format(first=self.first, thousands=self.people // 1000))
         jobs = TrinoJobs(
-            td=cast("TreasureData", None),  # no statement goes there
+            td=mock.Mock(spec=TreasureData),  # no statement goes there
             source=JobOrQuery(
                 query="SELECT email, number FROM people" if self.withholds else "SELECT email FROM people"
             ),
