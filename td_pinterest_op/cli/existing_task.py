@@ -59,7 +59,8 @@ _TD_KEYS_WITHOUT_RESULT = {"create_table", "insert_into"}  # of a td> task whose
 _ADDRESS_VARIABLES = ("TD_API_SERVER", "DIGDAG_ENDPOINT")  # variables of `_env` without a secret
 _PLAIN_SECRET_KEYS = ("client_secret", "refresh_token", *SECRETS_BY_VARIABLE)
 _PLAIN_TEXT_REASON = (
-    "in plain text, for everybody who can read the file: revoke it; `td-pinterest authorize` stores another"
+    "in plain text, for everybody who can read the file: revoke it, and store another as a secret; `td-pinterest "
+    "authorize` stores those of Pinterest"
 )
 _CREDENTIAL_LEFT_OUT_REASON = "the new folder has a secret in its place, which `td-pinterest authorize` stores"
 _DEFAULT_LEFT_OUT_ADVICE = "write it into the new folder if you still need it"
