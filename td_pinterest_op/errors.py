@@ -104,7 +104,7 @@ class WorkflowError(ExportError):
     who = "the workflow's author"
     advice = "Check the key, its region and its rights, or give the machine what it lacks, as the message says."
     example = (
-        "OSError (No space left on device) at spool.py:61, in add: give the machine or container what it lacks, such "
+        "OSError (No space left on device) at spool.py:46, in write: give the machine or container what it lacks, such "
         "as memory, threads, open files, or room on its disk (TMPDIR names another folder for temporary files)"
     )
 

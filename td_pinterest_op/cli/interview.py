@@ -154,7 +154,10 @@ class Interview:
 
     def _ask_adopt_or_replace(self, settings: dict[str, Any], audience: Audience) -> None:
         """Add to the settings of a mirror what its first run does with the people in the audience."""
-        if audience.id and (self.options["begin"] or audience.size or self.asks):
+        if not audience.id:
+            if self.options["begin"]:
+                raise click.UsageError("--begin has no effect on a new audience: leave it out")
+        elif self.options["begin"] or audience.size or self.asks:
             question = "People in the audience: replace them, or adopt (keep) them, also those who opted out"
             settings["begin"] = self._get_answer(question, "begin", BEGIN_CHOICE)
 
@@ -206,10 +209,9 @@ class Interview:
         if not self.options["ad_account"]:
             for account in accounts:
                 screen.print_note(f"  {account.label}")
-        ids = [account.id for account in accounts]
-
         parse = partial(parse_id_option, option="--ad-account")
-        return self._get_answer("Ad account (its id)", "ad_account", parse, default=ids[0] if len(ids) == 1 else None)
+        default = accounts[0].id if len(accounts) == 1 else None
+        return self._get_answer("Ad account (its id)", "ad_account", parse, default=default)
 
     def _ask_audience(self, action: ActionSpec, account: str) -> Audience:
         """Return the audience to work on. One that the workflow creates has a name and no id."""

@@ -53,4 +53,5 @@ def write_report_page(path: Path, page: str) -> None:
             "the file exists and is not a report of td_pinterest_op 0.5 or later: choose another file, or move it away",
             path,
         )
-    replace_file(path, page, mode=_PAGE_FILE_MODE)
+    # A lone surrogate, as in a name, becomes a question mark.
+    replace_file(path, page.encode(errors="replace").decode(), mode=_PAGE_FILE_MODE)

@@ -160,6 +160,8 @@ def _parse_types_by_column(value: object) -> Mapping[str, str]:
     for column, identifier_type in parse_mapping(value).items():
         label = f"column {describe_value(column)}"
         name = _parse_with_label(label, TEXT_TYPE, column).lower()
+        if name in columns:
+            raise WrongValueError(f"{label}: the column is named twice (upper and lower case are equal)")
         columns[name] = _parse_with_label(label, _IDENTIFIER_NAME_TYPE, identifier_type)
     return columns
 

@@ -93,11 +93,18 @@ class Task:
 
     @property
     def session_time(self) -> datetime | None:
-        """The session's time in UTC, or None outside a workflow."""
+        """The session's time in UTC, or None outside a workflow. Raises SettingsError if it is no time."""
         value = self.params.get("session_time")
         if is_left_out(value):
             return None
-        moment = datetime.fromisoformat(str(value))
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            raise SettingsError(
+                "session_time is digdag's own parameter, and must be a time such as 2026-12-01T00:00:00+00:00: give "
+                "your variable another name",
+                key="session_time",
+            ) from None
         return moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
 
     @property
@@ -234,14 +241,18 @@ def read_sql_or_file(text: str, *, key: str) -> str:
     try:
         query = path.read_bytes().decode("utf-8-sig")  # with its line ends, which texts in it may have
     except (OSError, ValueError):  # such as a name with a null character, or bytes that are not UTF-8
-        problem = f"there is no file {name} in the project, or it is not UTF-8: correct the name, or save it as UTF-8"
-        raise SettingsError(f"{key}: {problem}", key=key, code="value") from None
+        raise SettingsError(
+            f"{key}: there is no file {name} in the project, or it cannot be read as UTF-8: correct name or file",
+            key=key,
+            code="value",
+        ) from None
     if "${" in query:
-        problem = (
-            f"{name} contains a template, which digdag fills in only in a task: write the query into the task. An "
-            "activation's table is `activation_actions_table`, without `$` and braces"
+        raise SettingsError(
+            f"{key}: {name} contains a template, which digdag fills in only in a task: write the query into the task. "
+            "An activation's table is `activation_actions_table`, without `$` and braces",
+            key=key,
+            code="value",
         )
-        raise SettingsError(f"{key}: {problem}", key=key, code="value")
     return query
 
 

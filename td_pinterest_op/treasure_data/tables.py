@@ -34,9 +34,15 @@ class ListedTable:
 
     @property
     def columns(self) -> frozenset[str]:
-        """The names of the columns, in lower case, but for `time`, which every table has."""
-        # Each column is a list of its name, its type and, if it has another one in SQL, its alias.
-        return frozenset(str(name).lower() for column in json.loads(self.schema or "[]") for name in column[::2])
+        """The names of the columns, in lower case, but for `time`, which every table has.
+
+        Raises TreasureDataError if they cannot be read.
+        """
+        try:
+            # Each column is a list of its name, its type and, if it has another one in SQL, its alias.
+            return frozenset(str(name).lower() for column in json.loads(self.schema or "[]") for name in column[::2])
+        except (TypeError, ValueError):
+            raise TreasureDataError(f"the columns of {self.name} cannot be read{RUN_AGAIN_ADVICE}") from None
 
 
 def list_tables(td: TreasureData, database: str) -> dict[str, ListedTable]:

@@ -170,7 +170,7 @@ UNUSABLE = [
             "../people.sql": "../people.sql is outside the project",
             "/people.sql": "/people.sql is outside the project",
             "template.sql": "template.sql contains a template",
-            "latin.sql": "there is no file latin.sql in the project, or it is not UTF-8",
+            "latin.sql": "there is no file latin.sql in the project, or it cannot be read as UTF-8",
         }.items()
     ),
 ]

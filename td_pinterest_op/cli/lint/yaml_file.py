@@ -11,6 +11,8 @@ from td_pinterest_op.redaction.secret import escape_for_message
 
 _WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]{0,30})")
 _YAML_CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
+# Aliases and includes can make a small file grow without end.
+_MOST_YAML_VALUES = 50_000
 
 
 class FileLine(NamedTuple):
@@ -80,6 +82,7 @@ class YamlReader:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self.files: set[Path] = set()
+        self._left = _MOST_YAML_VALUES
 
     def add_finding(self, place: FileLine, code: str, message: str, *, level: str = "error") -> None:
         """Add a finding, unless there is the same. `level`: `error` if a run fails or does harm, else `warning`."""
@@ -113,7 +116,7 @@ class YamlReader:
             if "'\\t'" in problem:
                 message = "there is a tab here, where YAML allows none: indent with spaces"
         except RecursionError:
-            message = "the file is nested too deeply, or contains itself: simplify it"
+            message = "the file is nested too deeply, or its aliases and includes repeat too much: simplify it"
         except (OSError, ValueError, OverflowError) as error:  # such as a name with a null character
             here = included_at or here
             message = f"{path} cannot be read: {getattr(error, 'strerror', None) or type(error).__name__}"
@@ -121,6 +124,9 @@ class YamlReader:
         return None
 
     def _convert_node(self, node: yaml.Node, place: FileLine) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise RecursionError
         if isinstance(node, yaml.SequenceNode):
             return [self._convert_node(item, FileLine(place.path, item.start_mark.line + 1)) for item in node.value]
         if isinstance(node, yaml.ScalarNode):

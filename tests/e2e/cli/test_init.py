@@ -227,6 +227,7 @@ def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, f
         ),
         (f"create --audience Twice --if-exists add {QUERY}", 'there is an audience "Twice" already'),
         (f"mirror --audience 'new: Shoppers' {QUERY}", "choose another name, or leave out new:"),
+        (f"mirror --audience 'new: Zebra' {QUERY} --begin adopt", "--begin has no effect on a new audience"),
         (f"create --audience New {QUERY} --alert mail:@", "'--alert': it must be mail:ADDRESS or slack"),
         (
             f"mirror --audience Full {QUERY}",

@@ -56,6 +56,12 @@ def test_a_file_that_is_no_report_is_not_overwritten(
     assert f"no report was written to {path}: the file exists and is not a report of td_pinterest_op" in caplog.text
 
 
+def test_half_of_a_character_becomes_a_question_mark(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    write_report_page(path, "a\ud800")
+    assert path.read_text() == "a?"
+
+
 def test_page_is_written_to_a_pipe(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

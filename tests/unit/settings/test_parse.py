@@ -149,6 +149,7 @@ def test_an_alias_means_the_same(changes: dict[str, object], expected: tuple[str
         ("max_invalid_ratio", "50%"),
         ("columns", ["email"]),
         ("columns", {"mail": "address"}),
+        ("columns", {"mail": "email", "MAIL": "email"}),
         ("columns", {"": "email"}),
         ("country", "DE"),
         ("default_country", "Germany"),

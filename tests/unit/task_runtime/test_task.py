@@ -260,6 +260,16 @@ def test_task_has_digdags_parameters_and_stores_values_without_templates(monkeyp
     assert stored == [{"pinterest": plain}]
 
 
+@pytest.mark.parametrize("value", ["last night", "2026-13-01T00:00:00", {"a": 1}])
+def test_session_time_that_is_no_time_is_an_error_that_names_it(value: object) -> None:
+    for read in (
+        lambda: task(session_time=value).session_task_key,
+        lambda: read_row_source(task(session_time=value, query="x", database="crm")),
+    ):
+        with pytest.raises(SettingsError, match=r"session_time .* must be a time such as"):
+            read()
+
+
 def test_byte_order_mark_of_a_query_file_is_no_part_of_the_query(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

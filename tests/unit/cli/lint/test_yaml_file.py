@@ -1,4 +1,4 @@
-"""A file is read as digdag reads it: merges and includes; and no file makes the reader crash."""
+"""A file is read as digdag reads it: merges and includes; and no file makes the reader crash or hang."""
 
 from pathlib import Path
 
@@ -7,12 +7,17 @@ import pytest
 from td_pinterest_op.cli.lint.yaml_file import YamlBlock, YamlReader
 from tests.unit.cli.lint.samples import OWN, found_in, plant
 
+_LAUGHS = "a: &a [x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefg", "bcdefgh", strict=True)
+)
+
 
 @pytest.mark.parametrize(
     "text",
     [
         "a: &a {b: *a}\n",
         "a: " + "[" * 1_000,
+        _LAUGHS,
         "!include : 'export.dig'\n",
         "!include : 'queries'\n",
         '!include : "a\\0.yml"\n',
