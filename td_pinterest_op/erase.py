@@ -156,8 +156,9 @@ class _Erasure:
                 for target in targets:
                     number += 1
                     self._remove_from_list(target, prepared)
-                    text = "%d of %d: %s: %d records removed"
-                    log.info(text, number, len(self.targets), target.label, target.records)
+                    log.info(
+                        "%d of %d: %s: %d records removed", number, len(self.targets), target.label, target.records
+                    )
                 # A replace may have made a list meanwhile. Listings may lag.
                 services.client.rate_limiter.wait(sum(POLL_WAITS))
                 targets = self._add_lists_not_yet_targeted()

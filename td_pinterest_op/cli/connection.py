@@ -63,8 +63,8 @@ class Credentials:
     def describe_sources(self) -> str:
         """Return a text that names the places where the secrets were found, without their values."""
         places = {name: self.sources[name] for name in SECRETS_BY_VARIABLE if name in self.sources}
-        if len(set(places.values())) == 1:
-            return next(iter(places.values()))
+        if len(found := set(places.values())) == 1:
+            return found.pop()
         return "; ".join(f"{name} from {place}" for name, place in places.items())
 
     @property

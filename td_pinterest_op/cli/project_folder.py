@@ -170,13 +170,17 @@ def render_project_files(project: NewProject) -> dict[str, str]:
         if action.reads_rows:
             files["queries/people.sql"] = f"{project.query.strip()}\n"
         files["config/export.yml"] = _EXPORT_FILE_COMMENT + _render_settings(settings)
+        if project.audience_id is not None and "expected_audience_name" not in settings:
+            files["config/export.yml"] += (
+                "# expected_audience_name: left out, since the name is not known or cannot be written here\n"
+            )
     elif project.settings:
         files = {name: text for name, text in files.items() if not name.startswith("queries/")} | project.files
         head = "".join(takewhile(lambda line: line[0] == "#", files[project.settings_path].splitlines(keepends=True)))
         others = dict(project.entries)
         entries = [indent(render_yaml_mapping(entry), "    ").strip() for entry in others.pop("audiences", ())]
         listed = "".join(["audiences:\n"] * bool(entries) + [f"  - {entry}\n" for entry in entries])
-        settings_text = indent("".join(starmap(_render_setting, project.settings.items())), "  ")
+        settings_text = indent(_render_settings(project.settings), "  ")
         files[project.settings_path] = f"{head}{listed}{render_yaml_mapping(others)}result_settings:\n{settings_text}"
     return _rename_project_files(files, project) if project.name else files
 
@@ -219,11 +223,8 @@ def _enable_alert(text: str, alert: str) -> str:
 
 
 def _render_settings(settings: Mapping[str, Any]) -> str:
-    """Return the settings of an export as YAML, one a line, each with its comment."""
-    lines = [*starmap(_render_setting, settings.items())]
-    if any(name.startswith("audience_id") for name in settings) and "expected_audience_name" not in settings:
-        lines.append("# expected_audience_name: left out, since the name is not known or cannot be written here\n")
-    return "".join(lines)
+    """Return settings as YAML, one a line, each with its comment."""
+    return "".join(starmap(_render_setting, settings.items()))
 
 
 def _render_setting(name: str, value: object) -> str:

@@ -444,5 +444,7 @@ def require_ledger_columns(columns: Collection[str], table: str) -> None:
 
 def _build_digest_rows_select(select: str, *, plan: int) -> str:
     """Return a SELECT of rows of a plan. `select` gives their `op`, `digest`, `joined` and `figure`."""
-    columns = f"cast({plan} AS bigint) AS plan, op, digest, joined, figure, {_DIGEST_ROW_EVENT_COLUMNS}"
-    return f"SELECT {columns} FROM ({select})"
+    return (
+        f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, figure, {_DIGEST_ROW_EVENT_COLUMNS} "
+        f"FROM ({select})"
+    )

@@ -126,7 +126,9 @@ def find_identifier_columns(
         for name, setting in named.items()
         if name not in names
     ]
-    never_sent = type_by_name.pop(control_column or "", None) if control_column in names else None
+    never_sent = ""
+    if control_column in names and type_by_name.pop(control_column, None) is not None:
+        never_sent = " but that of `control`, which is never sent"
     found = []
     for position, (name, sql_type) in enumerate(job.schema):
         type_ = type_by_name.get(name.lower())
@@ -141,18 +143,18 @@ def find_identifier_columns(
                 "or name it in `columns` (phone and external_id need records: rows)"
             )
         if type_:
-            column = IdentifierColumn(
-                name=name,
-                type=type_,
-                position=position,
-                is_array=sql_type.lower().startswith("array"),
-                is_hashed_by_warehouse=job.is_hashed_by_warehouse,
-                default_country=default_country,
+            found.append(
+                IdentifierColumn(
+                    name=name,
+                    type=type_,
+                    position=position,
+                    is_array=sql_type.lower().startswith("array"),
+                    is_hashed_by_warehouse=job.is_hashed_by_warehouse,
+                    default_country=default_country,
+                )
             )
-            found.append(column)
     if not found:
-        other = " but that of `control`, which is never sent" if never_sent else ""
-        problems.insert(0, f"there is no column {join_with_or(types)}{other}")
+        problems.insert(0, f"there is no column {join_with_or(types)}{never_sent}")
     if problems:
         shown = mask_and_escape(", ".join(" ".join(column) for column in job.schema), longest=_LONGEST_COLUMN_LIST)
         listed = "; ".join(problems[:_MOST_LISTED_PROBLEMS])

@@ -78,11 +78,10 @@ def build_funnel(run: ReportEntry, *, later_entry_with_size: ReportEntry | None)
         ]
     bars = [bar for bar in bars if bar.kind == REMAINING_BAR or bar.count]
     if run.outcome != FAILED_OUTCOME and not run.is_dry_run and not removes:
-        count = later_entry_with_size.get_number("audience_size") if later_entry_with_size else None
-        note = (
-            f"the whole audience, about, as of {format_time(later_entry_with_size.at)}"
-            if later_entry_with_size
-            else "not known yet"
-        )
+        count = None
+        note = "not known yet"
+        if later_entry_with_size:
+            count = later_entry_with_size.get_number("audience_size")
+            note = f"the whole audience, about, as of {format_time(later_entry_with_size.at)}"
         bars.append(Bar(MATCHED_BAR, "Matched by Pinterest", count, note))
     return bars

@@ -43,8 +43,8 @@ class ProgressReporter:
                 text = f"{name}: {done:,} {unit}, {rate:,.0f} a second"
                 if total:
                     text += f", {done / total:.0%} of {total:,}"
-                if total and rate:
-                    text += f", {format_duration(round(max(total - done, 0) / rate))} left"
+                    if rate:
+                        text += f", {format_duration(round(max(total - done, 0) / rate))} left"
                 log.info("%s", text)
 
         yield log_progress

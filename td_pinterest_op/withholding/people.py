@@ -172,12 +172,10 @@ class MultiIdentifierPeople:
         first = len(self._flags_by_person)
         flags = 0
         if may_be_sent:
+            flags = _PersonFlags.MAY_BE_SENT
             # Without a consent list, everybody consents.
-            flags = (
-                _PersonFlags.MAY_BE_SENT
-                if CONSENT_LIST_NAME in self._lists.spools
-                else _PersonFlags.MAY_BE_SENT | _PersonFlags.CONSENTS
-            )
+            if CONSENT_LIST_NAME not in self._lists.spools:
+                flags |= _PersonFlags.CONSENTS
         self._flags_by_person += bytes(flags | _PersonFlags.IN_CONTROL if chosen else flags for chosen in in_control)
         for column in by_column:
             rows = range(len(in_control)) if column.rows is None else column.rows

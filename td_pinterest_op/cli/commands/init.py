@@ -112,7 +112,7 @@ def init(
                 project.environment["TD_API_SERVER"] = named["region"]
     elif task or entry:
         raise click.UsageError("--task and --entry have no effect without --from: leave them out")
-    elif not common.yes and not asks:
+    elif not (common.yes or asks):
         raise click.UsageError(
             "there is no terminal to ask questions on: give every answer as an option, and use --yes"
         )

@@ -50,10 +50,13 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
         raise SettingsError(
             f"{folder} has no workflow: make a project folder with `td-pinterest init {shlex.quote(str(folder))}`"
         )
-    # digdag leaves out names that begin with a dot.
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
-    names = [name for name in names if "/." not in f"/{name}"]
-    if with_secrets := [name for name in names if _PLAIN_CREDENTIAL_PATTERN.search((folder / name).read_bytes())]:
+    # digdag leaves out names that begin with a dot.
+    if with_secrets := [
+        name
+        for name in names
+        if "/." not in f"/{name}" and _PLAIN_CREDENTIAL_PATTERN.search((folder / name).read_bytes())
+    ]:
         raise SettingsError(
             f"{folder} has credentials in plain text, which everybody who can read the project would see: nothing was "
             f"pushed. Move away {', '.join(with_secrets)}; a workflow gets them as ${{secret:…}}"
@@ -75,21 +78,20 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     if pushed.returncode:
         where = "" if server or program == "td" else " DIGDAG_ENDPOINT is not set, so digdag asked this machine."
         raise SettingsError(f"the push of {project} failed, as said above.{where}")
-    paths = {path for workflow in checked for path in workflow.files}
-    text = "\n".join(
-        _COMMENT_LINE_PATTERN.sub("", path.read_text(encoding="utf-8", errors="replace")) for path in sorted(paths)
-    )
-    if program == "digdag" and "pinterest.refresh_token" in text and "DIGDAG_ENDPOINT:" not in text:
-        screen.print_note(
-            "No `_env` has a line DIGDAG_ENDPOINT with the server's address, as config/environment.yml shows it: a "
-            "refresh token that Pinterest renews could not be stored, and would be lost"
-        )
-    if program == "td":
-        address = None
-        look = f"; `td-pinterest doctor --project {shlex.quote(project)}` names those that it lacks"
-    else:
+    address = None
+    look = f"; `td-pinterest doctor --project {shlex.quote(project)}` names those that it lacks"
+    if program == "digdag":
         address = server or _DEFAULT_DIGDAG_SERVER
         look = ""
+        paths = {path for workflow in checked for path in workflow.files}
+        used = "\n".join(
+            _COMMENT_LINE_PATTERN.sub("", path.read_text(encoding="utf-8", errors="replace")) for path in paths
+        )
+        if "pinterest.refresh_token" in used and "DIGDAG_ENDPOINT:" not in used:
+            screen.print_note(
+                "No `_env` has a line DIGDAG_ENDPOINT with the server's address, as config/environment.yml shows it: a "
+                "refresh token that Pinterest renews could not be stored, and would be lost"
+            )
     text = f"{project} is pushed. `{build_authorize_command(project, address)}` sets its secrets for Pinterest{look}"
     # The commands are there to be copied: the line is not wrapped.
     click.echo(screen.replace_program_name(text))
