@@ -63,7 +63,8 @@ parse_region_address = make_pattern_parser(
     r"https?://[\w.:-]+/?", "an address, such as https://api.eu01.treasuredata.com/"
 )
 parse_schedule = make_pattern_parser(
-    r"(?:minutes_interval|hourly|daily|weekly|monthly|cron)>: *[\w*/,: -]+",
+    r"minutes_interval>: *\d+|(?:hourly>: *|daily>: *\d+:|(?:weekly|monthly)>: *[\w-]+, *\d+:)\d+:\d+|"
+    r"cron>: *[\w*/,-]+(?: +[\w*/,-]+){4}",
     "as in a .dig file, such as `daily>: 07:00:00` or `cron>: 0 7 * * 1`",
 )
 parse_alert = make_pattern_parser(r"slack|mail:[^@\s,;$]+@[^@\s,;$]+", "mail:ADDRESS or slack, with one address")

@@ -152,8 +152,7 @@ class Workflow(YamlReader):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        content = self.read_file(path)
-        self.root = content if isinstance(content, YamlBlock) else YamlBlock(FileLine(path, 1))
+        self.root = self.read_file(path) or YamlBlock(FileLine(path, 1))
         self.tasks = list(_walk_tasks(self.root, YamlBlock(self.root.place), frozenset(), ()))
         # Whether no program of a task, and no other workflow that calls this one, may define variables.
         self.knows_all_variables = False

@@ -95,8 +95,8 @@ class YamlReader:
         """Whether there is a finding at a place."""
         return any((finding.path, finding.line) == place for finding in self.findings)
 
-    def read_file(self, path: Path, included_at: FileLine | None = None) -> Any:
-        """Return a YAML file's content. If it cannot be read, add a finding, and return None.
+    def read_file(self, path: Path, included_at: FileLine | None = None) -> YamlBlock | None:
+        """Return a YAML file's content, a mapping. If there is none, add a finding, and return None.
 
         `included_at`: where another file includes it.
         """
@@ -105,7 +105,10 @@ class YamlReader:
             text = path.read_bytes().decode("utf-8-sig")
             self.files.add(path)
             node = yaml.compose(text, Loader=yaml.BaseLoader)
-            return self._convert_node(node, here) if node else None
+            content = self._convert_node(node, here) if node else None
+            if isinstance(content, YamlBlock):
+                return content
+            message = "the file has no line such as `name: value`, and digdag refuses every workflow of the folder"
         except UnicodeDecodeError:
             message = "the file is not UTF-8: save it as UTF-8"
         except yaml.YAMLError as error:

@@ -236,6 +236,8 @@ def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, f
         (f"create --audience New {QUERY} --suppress no.sql", "no.sql of --suppress cannot be"),
         (f"create --audience New {QUERY} --suppress 'SELECT ${{x}} AS email'", "--suppress contains a template"),
         (f"create --audience New {QUERY} --schedule often", "'--schedule': it must be as in a .dig file"),
+        (f"create --audience New {QUERY} --schedule 'daily>: 7'", "'--schedule': it must be as in a .dig file"),
+        (f"create --audience New {QUERY} --schedule 'weekly>: 07:00:00'", "'--schedule': it must be as in"),
         (
             f"create --audience New {QUERY} --schedule 'daily>: 07:00:00' --timezone Mars",
             "'--timezone': it must be the name",

@@ -234,7 +234,7 @@ _TEXT = (
     '"audience_id": "${id}"}'
 )
 RIGHT: list[str] = [
-    *("", "- a", OWN, MANY, ACTIVATION, ERASE, STATUS, _LOOP, _LIFT, _SHARED),
+    *("+a:", OWN, MANY, ACTIVATION, ERASE, STATUS, _LOOP, _LIFT, _SHARED),
     # What is the user's own, however it is named.
     plant(OWN, "_export:\n → _export:\n  consent_version: 3\n  suppressed_table: crm.opt_outs\n  querry: a\n"),
     plant(OWN, "  query →   consent_version: 3\n  suppression: a.sql\n  control_group: 5\n  query"),
@@ -312,6 +312,13 @@ RIGHT: list[str] = [
 @pytest.mark.parametrize("text", RIGHT)
 def test_of_a_right_project_nothing_is_said(tmp_path: Path, text: str) -> None:
     assert found_in(tmp_path, text, {"config/export.yml": _YAML}) == []
+
+
+@pytest.mark.parametrize("content", ["", "# nothing yet\n", "- audience_name: Shoppers\n", "text\n"])
+def test_an_included_file_without_settings_is_the_only_finding(tmp_path: Path, content: str) -> None:
+    text = "+export:\n  py>: td_pinterest_op.export.PinterestExport\n  result_settings: {!include : config/export.yml}\n"
+    (found,) = found_in(tmp_path, text, {"config/export.yml": content})
+    assert found.startswith("config/export.yml:1: yaml: the file has no line such as `name: value`")
 
 
 def test_a_file_in_a_folder_that_does_not_exist_is_a_finding(tmp_path: Path) -> None:
