@@ -82,7 +82,10 @@ def find_hosted_server(environ: Mapping[str, str]) -> DigdagServer:
     """Return the hosted Treasure Workflow of the region that TD_API_SERVER names. Raises SettingsError without one."""
     hosted = _TD_HOST_PATTERN.fullmatch(urllib.parse.urlsplit(parse_endpoints(environ).treasure_data).hostname or "")
     if not hosted:
-        raise SettingsError("DIGDAG_ENDPOINT is missing in the task's _env")
+        raise SettingsError(
+            "TD_API_SERVER names no region of Treasure Data, so the address of its workflow server is not known; a "
+            "task on another server needs DIGDAG_ENDPOINT in its _env"
+        )
     authorization = Secret(f"TD1 {environ.get('TD_API_KEY', '')}")
     return DigdagServer(url=f"https://{hosted[1]}-workflow{hosted[2]}", authorization=authorization)
 

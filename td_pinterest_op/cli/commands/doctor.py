@@ -15,7 +15,7 @@ import click
 from rich.text import Text
 
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, find_credentials
+from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, find_credentials, parse_id_option
 from td_pinterest_op.cli.doctor import pinterest_checks, treasure_data_checks
 from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, ExportTarget
 from td_pinterest_op.cli.export_task import build_source_params
@@ -72,9 +72,10 @@ def doctor(
         raise click.UsageError("--query and --database must be given together, and without --job")
     credentials = find_credentials(common.env_file)
     dig, exports = check_workflow(workflow) if workflow else (None, [])
+    audience = common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID") or ""
     named = ExportTarget(
         account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID") or "",
-        audience_id=common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID") or "",
+        audience_id=audience and parse_id_option(audience, "--audience"),
     )
     of_exports = [target for export in exports for target in _list_accounts_and_audiences(export, named)]
     context = DoctorContext(

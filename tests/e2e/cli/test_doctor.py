@@ -427,6 +427,15 @@ def test_doctor_reads_the_names_of_a_projects_secrets(
     assert ("View and Edit" in check["advice"]) == bool(status)
 
 
+def test_doctor_says_why_it_does_not_know_the_workflow_server(at_terminal: Terminal, scene: Scene) -> None:
+    check = run_checks(at_terminal, "--project", "pinterest_export")["project"]
+    assert "TD_API_SERVER names no region of Treasure Data, so the address of its workflow server" in check["message"]
+
+
+def test_the_name_of_an_audience_is_no_id(at_terminal: Terminal, scene: Scene) -> None:
+    assert at_terminal("doctor", "--audience", "Shoppers").failed("--audience must be an id", code=2)
+
+
 def test_an_unknown_end_of_the_token_is_not_a_fault(at_terminal: Terminal, scene: Scene) -> None:
     scene.services.pinterest.switches.token_expiry_fields = False
     check = run_checks(at_terminal)["token_days"]
