@@ -248,7 +248,10 @@ class RequestRefusedError(PinterestError):
 
     is_read = False  # whether the request only reads
     who = _OPERATOR_AUTHORS
-    advice = "Read Pinterest's text in the message. If the settings are right, report it with the x-pinterest-rid."
+    advice = (
+        "Read Pinterest's text in the message, which is left out where it could quote a record. If the settings are "
+        "right, report it with the x-pinterest-rid."
+    )
     example = 'Pinterest answered 400 (code 400) "Invalid parameters" to the request to create audience "Shoppers"'
 
 

@@ -272,10 +272,11 @@ def print_next_commands(folder: Path, project: NewProject, common: CommonOptions
         )
     push = f"td-pinterest push {name} {place}{' --with digdag' if server else ''}"
     common.print_note("`digdag run` reads the local digdag secrets, where `td-pinterest authorize` stores them. Next:")
+    is_kept = project.audience_id and project.job != "delete"
     for command in (
         run,
         f"{push}   # then `{build_authorize_command(folder.resolve().name, server)}`",
-        f"td-pinterest {f'audience {project.audience_id}' if project.audience_id else 'audiences'}   # the day after",
+        f"td-pinterest {f'audience {project.audience_id}' if is_kept else 'audiences'}   # the day after",
     ):
         # It is there to be copied, and stays one line.
         click.echo(f"  {screen.replace_program_name(command)}", err=True)

@@ -43,6 +43,11 @@ _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, s
 _HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
 # The last is OpenSSL's, which requests does not read.
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+UNUSABLE_CONNECTION_ADVICE = (
+    "the proxy (HTTPS_PROXY or ALL_PROXY) and the certificates: if your network has an authority of its own, name its "
+    "file in REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
+)
+"""What to check, besides the endpoint, if a connection cannot be used at all."""
 _PROXY_REFUSAL_PATTERN = re.compile("Tunnel connection failed: ([0-9]{3})")
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, RequestRefusedError, UnavailableError
-from td_pinterest_op.http.transport import Failure
+from td_pinterest_op.http.transport import UNUSABLE_CONNECTION_ADVICE, Failure
 
 
 class Recovery(enum.Enum):
@@ -45,6 +45,7 @@ AUTHORISE_AGAIN_ADVICE = (
     "the owner of the Pinterest account must authorise the app again, with the scopes ads:read and ads:write, "
     "and store the new refresh token"
 )
+_CONNECTION_ADVICE = f"check PINTEREST_API_ENDPOINT, {UNUSABLE_CONNECTION_ADVICE}"
 _ACCESS_ADVICE = (
     "the app has no access to audiences: "
     "its owner must check its access tier at Pinterest (trial or standard), and ask for access"
@@ -70,8 +71,8 @@ FAILURE_DECISIONS: dict[Failure, FailureDecision] = {
     Failure.READ_TIMEOUT: _RETRY_IN_DOUBT,
     Failure.BROKEN: _RETRY_BROKEN_CONNECTION,
     Failure.OVERSIZED: _RETRY_IN_DOUBT,
-    Failure.TLS: _give_up(PinterestError, "check the endpoint and the proxy's certificates"),
-    Failure.UNUSABLE: _give_up(PinterestError, "check PINTEREST_API_ENDPOINT, the proxy and SSL_CERT_FILE"),
+    Failure.TLS: _give_up(PinterestError, _CONNECTION_ADVICE),
+    Failure.UNUSABLE: _give_up(PinterestError, _CONNECTION_ADVICE),
 }
 
 # (status, code or None for any, pattern of the message) → decision. The first match counts.

@@ -14,7 +14,15 @@ import tdclient.api
 from td_pinterest_op import USER_AGENT
 from td_pinterest_op.errors import TreasureDataError, WorkflowError
 from td_pinterest_op.http.retry import RetrySchedule, parse_retry_after, retry
-from td_pinterest_op.http.transport import Failure, NoResponseError, RawResponse, Response, Transport, read_response
+from td_pinterest_op.http.transport import (
+    UNUSABLE_CONNECTION_ADVICE,
+    Failure,
+    NoResponseError,
+    RawResponse,
+    Response,
+    Transport,
+    read_response,
+)
 from td_pinterest_op.redaction.secret import Secret, mask_and_escape, mask_long_numbers_too
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing, format_duration
@@ -185,11 +193,8 @@ class TreasureData:
         except NoResponseError as error:
             # Any other failure of TLS may pass.
             if error.failure is Failure.UNUSABLE or "certificate" in str(error).lower():
-                raise WorkflowError(
-                    f"Treasure Data: {error}; check TD_API_SERVER, the proxy (HTTPS_PROXY or ALL_PROXY) and the "
-                    "certificates: if your network has an authority of its own, name its file in REQUESTS_CA_BUNDLE or "
-                    "SSL_CERT_FILE"
-                ) from None
+                advice = f"check TD_API_SERVER, {UNUSABLE_CONNECTION_ADVICE}"
+                raise WorkflowError(f"Treasure Data: {error}; {advice}") from None
             raise TemporaryError(f"no response ({error})") from None
 
 

@@ -291,6 +291,15 @@ def test_dry_run_shows_the_plan_before_the_next_commands(init: Init, services: S
     assert re.fullmatch(r"Next:\n(?:  \S.*\n){3}", ran.err[ran.err.index("Next:") :])
 
 
+@pytest.mark.parametrize(("job", "is_kept"), [("clear", True), ("delete", False)])
+def test_next_commands_look_at_no_audience_that_is_deleted(
+    init: Init, services: Services, job: str, is_kept: bool
+) -> None:
+    audience = services.audience()
+    ran = init("--job", job, "--audience", audience)
+    assert (f"td-pinterest audience {audience}" in ran.err) == is_kept
+
+
 @pytest.mark.parametrize("server", ["", "https://digdag.example"])
 def test_next_commands_are_those_for_the_place_of_the_project(
     init: Init, services: Services, monkeypatch: pytest.MonkeyPatch, server: str

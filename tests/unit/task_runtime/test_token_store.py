@@ -286,7 +286,12 @@ def test_token_that_cannot_be_saved_causes_one_warning_with_day_and_advice(
     [
         ({}, 4711, None, "written in plain text"),
         ({}, None, KEY, "only a task of a workflow server stores one there"),
-        ({"TD_API_SERVER": "https://api.treasuredata.com.attacker.test"}, 4711, KEY, "needs DIGDAG_ENDPOINT in its _env"),
+        (
+            {"TD_API_SERVER": "https://api.treasuredata.com.attacker.test"},
+            4711,
+            KEY,
+            "needs DIGDAG_ENDPOINT in its _env",
+        ),
         ({"TD_API_SERVER": "https://api-a.b.connect.treasuredata.com"}, 4711, KEY, "needs DIGDAG_ENDPOINT in its _env"),
         ({"DIGDAG_ENDPOINT": "http://digdag.test"}, 4711, KEY, "DIGDAG_ENDPOINT must be an https address"),
         ({"DIGDAG_ENDPOINT": SERVER}, None, KEY, "only a task of a workflow server stores one there"),

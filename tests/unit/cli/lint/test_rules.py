@@ -316,7 +316,9 @@ def test_of_a_right_project_nothing_is_said(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("content", ["", "# nothing yet\n", "- audience_name: Shoppers\n", "text\n"])
 def test_an_included_file_without_settings_is_the_only_finding(tmp_path: Path, content: str) -> None:
-    text = "+export:\n  py>: td_pinterest_op.export.PinterestExport\n  result_settings: {!include : config/export.yml}\n"
+    text = (
+        "+export:\n  py>: td_pinterest_op.export.PinterestExport\n  result_settings: {!include : config/export.yml}\n"
+    )
     (found,) = found_in(tmp_path, text, {"config/export.yml": content})
     assert found.startswith("config/export.yml:1: yaml: the file has no line such as `name: value`")
 
