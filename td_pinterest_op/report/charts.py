@@ -10,16 +10,15 @@ from pygal.style import Style
 
 ChartPoints = Sequence[tuple[datetime, float]]
 
-# Width, height and font size in pixels, and the number of ticks of the time axis. A page shows the wide chart or, on a
-# phone, the narrow one, so that text keeps its size.
+# Width, height and font size in pixels, and the ticks of the time axis. On a phone, a page shows the narrow chart, so
+# that text keeps its size.
 _CHART_SIZES = {"wide": (960, 300, 14, 7), "narrow": (350, 260, 12, 3)}
 
 
 def draw_line_chart(points: ChartPoints, *, label: str, value_format: str = "{:,.0f}") -> Markup | None:
-    """Return a line chart as SVG in two sizes, for wide and narrow screens, or None for fewer than two points in time.
+    """Return a line chart as SVG, for wide and for narrow screens, or None for fewer than two points in time.
 
-    `points`: times and values, in the order of time. `label` describes the chart to users of a screen reader.
-    `value_format`: of the values on the axis.
+    `points`: in the order of time. `label`: for users of a screen reader.
     """
     if len({at for at, _ in points}) < 2:
         return None

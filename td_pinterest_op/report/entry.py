@@ -1,4 +1,4 @@
-"""An entry of an audience's history: a run of the operator, a follow-up, or a comparison with the control group."""
+"""An entry of an audience's history: a run, a status check, or a comparison with the control group."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ from td_pinterest_op.runtime.text import parse_whole_number
 
 @dataclass(frozen=True, kw_only=True)
 class ReportEntry:
-    """An entry of a report: a run, an audience's status, or a comparison with the control group."""
+    """An entry of a report."""
 
     kind: str  # RUN_ROW, STATUS_CHECK_ROW or LIFT_ROW (a comparison)
     outcome: str  # SUCCESS_OUTCOME or FAILED_OUTCOME
@@ -33,27 +33,27 @@ class ReportEntry:
     lift: Mapping[str, float | None] = field(repr=False)  # figures of a comparison
 
     def get_text(self, name: str) -> str:
-        """Return the value of the column `name` as masked text, or "" if it is not known."""
+        """Return a column's value as masked text, or "" if it is not known."""
         value = self.values.get(name)
         return "" if value is None else mask_sensitive_data(str(value))
 
     def get_number(self, name: str) -> float | None:
-        """Return the value of the column `name` as a number (a count as an `int`), or None if it is not known."""
+        """Return a column's value as a number (a count as an `int`), or None if it is not known."""
         return _parse_number(self.values.get(name))
 
     @property
     def is_dry_run(self) -> bool:
-        """Whether the run was a dry run, which changes nothing on Pinterest."""
+        """Whether the entry is a dry run."""
         return str(self.values.get("is_dry_run")) == "1"
 
     @property
     def is_mirror(self) -> bool:
-        """Whether the run was a mirror: it sent only the differences between the query's people and the audience's."""
+        """Whether the run sent only the differences between the query's people and the audience's."""
         return bool(self.get_text("mirror_mode"))
 
     @property
     def is_erasure(self) -> bool:
-        """Whether the run removed people from every customer list of an ad account: it is about no single audience."""
+        """Whether the run removed people from every customer list of an ad account."""
         return self.values.get("action") == "erase"
 
     @property
@@ -62,7 +62,6 @@ class ReportEntry:
         action = self.get_text("action")
         if self.kind != RUN_ROW or not action:
             return self.kind.capitalize()
-        # The name of an action begins with its verb.
         verb = action.partition("_")[0]
         if not self.is_dry_run and self.outcome != FAILED_OUTCOME:
             verb = verb.removesuffix("e") + "ed"
@@ -70,13 +69,13 @@ class ReportEntry:
 
     @property
     def value_count(self) -> float | None:
-        """The number of values in a run's rows, valid or not, or None if it is not known."""
+        """The number of values in a run's rows, or None if it is not known."""
         valid, invalid = map(self.get_number, ("rows_valid", "rows_invalid"))
         return None if valid is None or invalid is None else valid + invalid
 
 
 def build_entry(row: Mapping[str, Any]) -> ReportEntry:
-    """Return the report entry for a row of the history, or for what `build_run_row` makes of a run's statistics."""
+    """Return the entry for a row of the history, or for what `build_run_row` returns."""
     # Only what is known by name: a table can have any columns.
     values = {name: value for name, value in convert_flags_to_columns(row).items() if name in COLUMN_TYPES}
     rejected = _parse_json_mapping(values.pop("rows_invalid_by_reason", None))
@@ -96,7 +95,7 @@ def build_entry(row: Mapping[str, Any]) -> ReportEntry:
 
 
 def parse_time(value: object) -> datetime | None:
-    """Return the UTC time in `value` (seconds since 1970 or ISO 8601 text), or None for anything else."""
+    """Return a time (seconds since 1970 or ISO 8601 text) in UTC, or None for anything else."""
     seconds = _parse_number(value)
     try:
         if seconds is not None:

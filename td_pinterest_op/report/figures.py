@@ -6,19 +6,19 @@ from td_pinterest_op.runtime import clock
 
 
 def format_number(value: float | None) -> str:
-    """Return a number as text, such as "12,345", or "–" for None."""
+    """Return a number such as "12,345", or "–" for None."""
     return "–" if value is None else f"{value:,.0f}"
 
 
 def format_share(part: float | None, whole: float | None) -> str:
-    """Return `part` in per cent of `whole`, such as "1.2 %", or "–" if either is missing or `whole` is 0."""
+    """Return a share such as "1.2 %", or "–" if a number is missing or `whole` is 0."""
     if part is None or not whole:
         return "–"
     return f"{100 * part / whole:.1f} %"
 
 
 def format_difference(now: float | None, before: float | None) -> str:
-    """Return the change of a figure from `before` to `now`: "+12", "−3", "same", or "" if either is None."""
+    """Return the change of a figure, such as "+12", "−3" or "same", or "" if a number is missing."""
     if now is None or before is None:
         return ""
     difference = round(now - before)
@@ -26,10 +26,10 @@ def format_difference(now: float | None, before: float | None) -> str:
 
 
 def format_duration_or_dash(seconds: float | None) -> str:
-    """Return a duration as text, such as "4 min 10 s", or "–" for None."""
+    """Return a duration such as "4 min 10 s", or "–" for None."""
     return "–" if seconds is None else clock.format_duration(seconds)
 
 
 def format_time(at: datetime | None) -> str:
-    """Return a time as "25 Nov 2026, 07:00 UTC" with no-break spaces, or "at an unknown time" for None."""
+    """Return a time such as "25 Nov 2026, 07:00 UTC" with no-break spaces, or "at an unknown time" for None."""
     return f"{at:%d %b %Y, %H:%M} UTC".lstrip("0").replace(" ", "\N{NO-BREAK SPACE}") if at else "at an unknown time"

@@ -17,19 +17,18 @@ _REMOVE_ACTION = "remove_people_from_current_audience"
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of the funnel: people who remain (`kind` REMAINING_BAR), drop out (LOST_BAR), or match (MATCHED_BAR)."""
+    """A bar of the funnel: people who remain, drop out, or match."""
 
-    kind: str
+    kind: str  # REMAINING_BAR, LOST_BAR or MATCHED_BAR
     label: str
     count: float | None  # None if it is not known yet
-    note: str = ""  # text next to the bar
+    note: str = ""
 
 
 def build_funnel(run: ReportEntry, *, later_entry_with_size: ReportEntry | None) -> list[Bar]:
-    """Return the bars of a run's funnel chart.
+    """Return the bars of a run's funnel, none if it read no row or has no figures of records.
 
-    `later_entry_with_size`: the newest entry after the run that has the audience's size, or None. Bars of zero that are
-    LOST_BAR are left out. If the run read no row, or has no figures of records, the list is empty.
+    `later_entry_with_size`: the newest entry after the run that has the audience's size, or None.
     """
     read = run.get_number("rows_read")
     unique = run.get_number("records_unique")

@@ -13,7 +13,7 @@ from td_pinterest_op.report.entry import ReportEntry
 from td_pinterest_op.report.funnel import build_funnel
 from td_pinterest_op.run_history.history_table import LIFT_ROW, RUN_ROW, STATUS_CHECK_ROW, SUCCESS_OUTCOME
 
-# It keeps compiled templates, which take most of the time of a page.
+# It keeps the compiled template, which takes most of the time of a page.
 _TEMPLATE_ENVIRONMENT = Environment(
     loader=PackageLoader(__package__, ""),
     autoescape=True,
@@ -26,8 +26,8 @@ _TEMPLATE_ENVIRONMENT = Environment(
 def render_page(entries: Sequence[ReportEntry], *, audience_id: str | None = None, now: datetime) -> str:
     """Return the HTML report about the last run of an audience, and its history.
 
-    `entries`: of the history, in the order of time, for any number of audiences. `audience_id`: by default, that of the
-    newest entry that names an audience. Raises SettingsError if the audience has no run and no status check.
+    `entries`: of any audiences, the oldest first. `audience_id`: by default, that of the newest entry that names one.
+    Raises SettingsError if the audience has no run and no status check.
     """
     about_audiences = [entry for entry in entries if not entry.is_erasure]
     if audience_id is None:

@@ -1,4 +1,4 @@
-"""The file of a report page. A file that is no such page is never overwritten."""
+"""The file of a report page."""
 
 import errno
 import logging
@@ -19,10 +19,7 @@ _PAGE_FILE_MODE = 0o666  # a page is for everybody, less the process's umask
 
 
 def write_run_report(path: Path, statistics: Mapping[str, Any], *, error: str, now: datetime) -> None:
-    """Write the page about a run to the file `path`. Never raises: an error is logged as a warning.
-
-    A relative `path` is relative to the working folder, which for a task is the project. `error`: why the run failed.
-    """
+    """Write the page about a run. Never raises: an error is logged as a warning. `error`: why the run failed, or ""."""
     try:
         from td_pinterest_op.report.page import render_page
 
@@ -41,12 +38,12 @@ def write_run_report(path: Path, statistics: Mapping[str, Any], *, error: str, n
 
 
 def write_report_page(path: Path, page: str) -> None:
-    """Write a page to a file, in place of an earlier page. Raises FileExistsError if the file holds anything else.
+    """Write a page to a file, in place of an earlier page.
 
-    Raises OSError if the file cannot be written.
+    Raises OSError if the file cannot be written, FileExistsError if it holds anything else.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A pipe has nothing to lose, and would wait for somebody who writes.
+    # Only a regular file: reading a pipe would wait for somebody who writes.
     if path.is_file() and _REPORT_PAGE_MARK not in path.read_text(encoding="utf-8", errors="replace"):
         raise FileExistsError(
             errno.EEXIST,

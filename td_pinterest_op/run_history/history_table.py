@@ -1,7 +1,6 @@
-"""The columns, rows and SQL of the history table. A row is about a run, a status check or a lift comparison.
+"""The columns, rows and SQL of the history table. A row is about a try of a run, a status check or a lift comparison.
 
-Each statement begins with a line that names its purpose. Each try of a run has a row. Rows also tell what
-is known of an audience: its size at the last status check, and the number of records in its list.
+Each statement begins with a line that names its purpose.
 """
 
 import json
@@ -21,7 +20,7 @@ SUCCESS_OUTCOME = "success"
 FAILED_OUTCOME = "failed"
 
 HistoryRow = Mapping[str, Any]
-"""A row of the history table: its values by column name. A missing column is NULL."""
+"""Values by column name. A missing column is NULL."""
 
 # To add a column that is no statistic (stats.py):
 # 1. Name it below, and fill it in: of every row in task_runtime/outcome.py, of a status check in status.py, of a lift
@@ -29,20 +28,20 @@ HistoryRow = Mapping[str, Any]
 # 2. If the report shows it, add it to report/page.html (tests/unit/report/test_page.py). Add a line to CHANGELOG.md.
 
 # `task` is the full name: several tasks of a workflow may do the same to one audience. `lists_…`: the jobs of these
-# queries. `lift`: a comparison of groups.
+# queries.
 _TEXT_COLUMNS = """
 kind outcome workflow session_time session_uuid attempt_id version summary error task action ad_account_id audience_id
 audience_name audience_status customer_list_id customer_list_status previous_customer_list_id job_id
 rows_invalid_by_reason mirror_mode lists_suppress lists_consent lift
 """
-# `time`: when the row was written. `members`: how many records are known to be in the audience.
+# `time`: when the row was written. `members`: the records known to be in the audience.
 _INTEGER_COLUMNS = """
 time audience_size is_usable is_dry_run rows_read rows_valid rows_invalid records_unique records_duplicate records_sent
 records_refused records_keys records_invalid_keys requests_sent requests_retried requests_failed values_plain
 values_hashed records_withheld_suppressed records_withheld_without_consent records_withheld_control members mirror_plan
 mirror_people mirror_members mirror_joined mirror_resent mirror_left mirror_unsure erasure_accounts erasure_lists
 """
-# `match_ratio`: in a follow-up, the audience's size relative to its members.
+# `match_ratio`: of a status check, the audience's size relative to its members.
 _DOUBLE_COLUMNS = "seconds_reading seconds_sending seconds_waiting match_ratio"
 
 COLUMN_TYPES: Mapping[str, str] = {
@@ -50,7 +49,7 @@ COLUMN_TYPES: Mapping[str, str] = {
     **dict.fromkeys(_INTEGER_COLUMNS.split(), "bigint"),
     **dict.fromkeys(_DOUBLE_COLUMNS.split(), "double"),
 }
-"""The columns of the table, with Trino's types. Most hold a statistic of a run: `rows_read` is `rows.read`.
+"""The columns, with Trino's types. Most hold a statistic of a run: `rows_read` is `rows.read`.
 
 Tables of earlier versions lack some, such as `is_usable` and `is_dry_run`.
 """
@@ -58,7 +57,6 @@ Tables of earlier versions lack some, such as `is_usable` and `is_dry_run`.
 # Text from elsewhere, which could name a person or a secret.
 _UNTRUSTED_TEXT_COLUMNS = ("audience_name", "summary", "error")
 _JSON_COLUMNS = ("rows_invalid_by_reason", "lift")
-"""The columns whose text is JSON."""
 
 
 def flatten(
@@ -66,8 +64,7 @@ def flatten(
 ) -> dict[str, Any]:
     """Return a nested mapping as a flat one with lower-case names: {"rows": {"read": 1}} as {"rows_read": 1}.
 
-    `prefix` precedes all names. `separator` stands between the names that are joined. A mapping whose flat name is in
-    `nested_names` stays a mapping.
+    A mapping whose flat name is in `nested_names` stays a mapping.
     """
     values: dict[str, Any] = {}
     for name, value in mapping.items():
@@ -80,9 +77,9 @@ def flatten(
 
 
 def convert_flags_to_columns(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of `values` with the numbers `is_dry_run` and `is_usable` in place of `dry_run` and `usable`.
+    """Return a copy with the numbers `is_dry_run` and `is_usable` in place of `dry_run` and `usable`.
 
-    Statistics have these as booleans, and tables of 0.4.0 as text: Treasure Data's tables know no booleans.
+    Statistics have these as booleans, which Treasure Data's tables do not know, and tables of 0.4.0 as text.
     """
     converted = dict(values)
     for name in ("dry_run", "usable"):
@@ -93,17 +90,17 @@ def convert_flags_to_columns(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_run_row(statistics: Mapping[str, Any]) -> HistoryRow:
-    """Return the history row of a run. `statistics`: the run's statistics, as they are stored for digdag."""
+    """Return the history row of a run. `statistics`: as they are stored for digdag."""
     values = convert_flags_to_columns(flatten(statistics))
     row = {name: values[name] for name in COLUMN_TYPES.keys() & values.keys()}
-    if not values.get("mirror_mode"):  # the figures of a mirror are all zero for any other action
+    if not values.get("mirror_mode"):  # a mirror's figures are all zero for any other action
         row = {name: value for name, value in row.items() if not name.startswith("mirror_")}
     texts = {name: json.dumps(row[name]) for name in _JSON_COLUMNS if row.get(name) is not None}
     return {"kind": RUN_ROW, **row, **texts}
 
 
 def build_status_check_row(audience: Mapping[str, Any]) -> HistoryRow:
-    """Return the history row of a status check. `audience`: the audience's state, as the check stores it for digdag."""
+    """Return the history row of a status check. `audience`: as the check stores it for digdag."""
     figures = {"audience_status": audience.get("status"), "audience_size": audience.get("size")}
     values = convert_flags_to_columns(audience)
     return {
@@ -119,7 +116,7 @@ def build_lift_row(figures: Mapping[str, Any]) -> HistoryRow:
 
 
 def build_insert_statement(table: str, rows: Sequence[HistoryRow]) -> str:
-    """Return an INSERT statement for `rows`. Columns without any value are left out."""
+    """Return an INSERT statement for rows, without the columns that have no value."""
     columns = [column for column in COLUMN_TYPES if any(row.get(column) is not None for row in rows)]
     names = ", ".join(map(quote_name, columns))
     tuples = ([_format_literal(column, row.get(column)) for column in columns] for row in rows)
@@ -131,7 +128,7 @@ def build_insert_statement(table: str, rows: Sequence[HistoryRow]) -> str:
 
 
 def build_attempt_outcomes_query(table: str, *, session_uuid: str, attempt_id: str) -> str:
-    """Return a query for the columns task and outcome of all rows that an attempt has written, the oldest first."""
+    """Return a query for the columns task and outcome of all rows of an attempt, the oldest first."""
     # Of rows of the same second, such as those of one status check, a failure counts as the last.
     return (
         f"-- td_pinterest_op: the history of this attempt\nSELECT task, outcome FROM {quote_name(table)} "
@@ -141,7 +138,7 @@ def build_attempt_outcomes_query(table: str, *, session_uuid: str, attempt_id: s
 
 
 def build_control_run_count_query(table: str, *, audience_id: str) -> str:
-    """Return a query for the number of an audience's runs that withheld a control group, as the column `runs`."""
+    """Return a query for the number of an audience's `runs` that withheld a control group."""
     return (
         f"-- td_pinterest_op: the control groups of this audience\nSELECT count(*) AS runs FROM {quote_name(table)} "
         f"WHERE audience_id = {quote_literal(audience_id)} AND records_withheld_control > 0"
@@ -151,11 +148,11 @@ def build_control_run_count_query(table: str, *, audience_id: str) -> str:
 def build_history_query(table: str, audience_ids: Collection[str]) -> str:
     """Return a query for all rows about the audiences, or about runs that may concern them, the oldest first.
 
-    These are runs that name no audience, or one of the customer lists that the audiences have had.
+    Such runs name no audience, or a customer list that the audiences have had.
     """
     name = quote_name(table)
     ids = ", ".join(map(quote_literal, audience_ids))
-    # All columns: a table of 0.4.0 has others. Of rows of the same second, a failure counts as the last.
+    # All columns: a table of 0.4.0 has others.
     return (
         f"-- td_pinterest_op: what the history knows of these audiences\nSELECT * FROM {name}\n"
         f"WHERE audience_id IN ({ids}) OR (kind = {quote_literal(RUN_ROW)} AND (audience_id IS NULL\n"
@@ -165,10 +162,7 @@ def build_history_query(table: str, audience_ids: Collection[str]) -> str:
 
 
 def find_last_matched_size(rows: Sequence[HistoryRow], audience_id: str) -> int | None:
-    """Return the size of an audience (matched people) at its last status check that followed matching, or None.
-
-    `rows`: of the history, the oldest first. Checks while Pinterest is still matching do not count.
-    """
+    """Return an audience's size at its last status check that followed matching, or None. `rows`: oldest first."""
     size = None
     for row in rows:
         is_check = row["kind"] == STATUS_CHECK_ROW and row["audience_id"] == audience_id
@@ -179,17 +173,17 @@ def find_last_matched_size(rows: Sequence[HistoryRow], audience_id: str) -> int 
 
 
 def find_known_member_count(rows: Sequence[HistoryRow], audience_id: str, list_id: str) -> int | None:
-    """Return the number of records that are known to be in an audience's customer list, or None if it is not known.
+    """Return the number of records in an audience's customer list, or None if it is not known. `rows`: oldest first.
 
     The last run that may have touched the list decides: after a mirror, create, replace or clear that succeeded, the
-    number is known. `rows`: of the history, the oldest first.
+    number is known.
     """
     members = None
     for row in rows:
         wrote_nothing = row["requests_sent"] == 0 and row["members"] is None
         if row["kind"] != RUN_ROW or wrote_nothing or convert_flags_to_columns(row).get("is_dry_run"):
             continue
-        # A killed run may not have named list and audience, nor its requests.
+        # A killed run may have named neither list nor audience nor its requests.
         if row["customer_list_id"]:
             may_have_touched = row["customer_list_id"] == list_id
         else:

@@ -1,4 +1,4 @@
-"""Compare the people who were sent with those in the control group, from the counts that queries/lift.sql returns."""
+"""Compare the people who were sent with the control group, from the counts that queries/lift.sql returns."""
 
 import math
 from collections.abc import Mapping
@@ -6,28 +6,28 @@ from statistics import NormalDist
 from typing import Any
 
 COUNT_NAMES = ("people_sent", "converted_sent", "people_control", "converted_control")
-"""The counts of the query: people, and people who converted, who were sent and in the control group."""
+"""The counts of the query: all people of each group, and those who converted."""
 
 _DOUBT_PREFIX = "Do not trust this comparison: "
 NO_CONTROL_GROUP_SUMMARY = (
     f"{_DOUBT_PREFIX}the history has no run of this audience that withheld a control group. Check audience_id in "
     "config/lift.yml, and `control` in the settings of its export."
 )
-"""The summary of a comparison whose two groups were treated alike."""
+"""The summary of a comparison of groups that were treated alike."""
 _NORMAL_DISTRIBUTION = NormalDist()
-# Of both ends of a 95 % interval, in standard deviations.
+# From the middle of a 95 % interval to its end, in standard deviations.
 _Z = _NORMAL_DISTRIBUTION.inv_cdf(0.975)
 _LEAST_CONVERTED = 10
 _LEAST_SPLIT_P = 0.001
 
 
 def compare_with_control_group(counts: Mapping[str, int], *, control_share: float) -> dict[str, Any]:
-    """Compare the people who were sent with the control group. Return figures by name, and a sentence (`summary`).
+    """Return the figures of a comparison by name, and a sentence (`summary`).
 
-    `counts`: the numbers of people by the names in COUNT_NAMES. `control_share`: the control group's part of the
-    people, from 0 to 1, as it was set. The figures: counts, rates, lift with its 95 % intervals, and `split_p`, the
-    probability that chance splits the people at least as unevenly (binomial, by its normal approximation with the
-    correction for continuity). A figure that the counts do not allow is None.
+    `counts`: by the names in COUNT_NAMES. `control_share`: the control group's part of the people, from 0 to 1, as it
+    was set. The figures: counts, rates, lift with its 95 % intervals, and `split_p`, the probability that chance splits
+    the people at least as unevenly (binomial, by its normal approximation with the correction for continuity). A figure
+    that the counts do not allow is None.
     """
     sent = counts["people_sent"]
     control = counts["people_control"]
@@ -65,7 +65,7 @@ def compare_with_control_group(counts: Mapping[str, int], *, control_share: floa
 
 
 def _compute_score_interval(rate: float, people: int) -> tuple[float, float]:
-    """Return both ends of Wilson's 95 % interval for a share. `rate`: the share that was found among `people`."""
+    """Return both ends of Wilson's 95 % interval for a share that was found among `people`."""
     square = _Z * _Z / people
     middle = rate + square / 2
     half = _Z * math.sqrt(rate * (1 - rate) / people + square / people / 4)
@@ -74,7 +74,7 @@ def _compute_score_interval(rate: float, people: int) -> tuple[float, float]:
 
 def _summarise_lift(figures: Mapping[str, Any]) -> str:
     control = figures["people_control"]
-    people = figures["people_sent"] + figures["people_control"]
+    people = figures["people_sent"] + control
     converted_sent = figures["converted_sent"]
     converted_control = figures["converted_control"]
     if figures["split_p"] is None:

@@ -1,4 +1,4 @@
-"""`result_settings` of a task → one frozen, typed value for each entry point, or one error that names every problem."""
+"""`result_settings` of a task → one frozen, typed value, or one error that names every problem."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -41,53 +41,53 @@ _SettingsT = TypeVar("_SettingsT", bound=ConnectionSettings)
 
 @dataclass(kw_only=True)
 class ParsedSettings:
-    """The values that a task gives in `result_settings`, and every problem found in the keys and values."""
+    """The values in `result_settings`, and every problem found in them."""
 
-    table: SettingsTable[Any]  # the settings that the entry point of the task allows
+    table: SettingsTable[Any]
     given_values: dict[str, Any] = field(default_factory=dict)  # by name or alias; None for a wrong value
     refresh_token_secret: str | None = None
     for_this_run: tuple[str, ...] = ()
-    warnings: list[SettingProblem] = field(default_factory=list)  # about values that are unusual but not wrong
+    warnings: list[SettingProblem] = field(default_factory=list)
     problems: list[SettingProblem] = field(default_factory=list)
 
     @property
     def values_with_defaults(self) -> dict[str, Any]:
-        """The value of each setting, by name: the default for a setting that is left out, None for a wrong value."""
+        """The value of each setting: the default for one that is left out, None for a wrong value."""
         given = self.given_values
         return {key.name: given.get(key.name, given.get(key.alias, key.default)) for key in self.table.settings}
 
     @property
     def action(self) -> ActionSpec | None:
-        """The action that the settings name, or the default. None for a wrong name, or a task without actions."""
+        """The action that the settings name, or the default. None for a wrong name, or a table without actions."""
         return self.values_with_defaults.get("action")
 
     @property
     def target_audience_id(self) -> str | None:
-        """The id of the audience that the action changes, or None if it creates one or the settings name none."""
+        """The id of the audience that the action changes, or None if it creates one, or the settings name none."""
         values = self.values_with_defaults
         own = self.action.audience_id if self.action else "audience_id"
         return own and (values.get(own) or values.get("audience_id"))
 
     @property
     def keys_unused_by_action(self) -> list[str]:
-        """The keys in `result_settings` that the action does not use, in the order in which settings are declared."""
+        """The given keys that the action does not use, in the order of the table."""
         action = self.action
         keys = self.table.by_name.items()
         return [name for name, key in keys if action and name in self.given_values and not key.is_used_by(action)]
 
     def add_problem(self, name: str, text: str, *, code: ProblemCode = "wrong") -> None:
-        """Add a problem with the setting `name`. `text`: the message. `code`: the kind, see `ProblemCode`."""
+        """Add a problem with a setting."""
         self.problems.append(SettingProblem(key=name, code=code, text=f"{name}: {text}"))
 
     def add_problem_if_different(self, name: str, other: str) -> None:
-        """Add a problem if `name` and `other` are given with different values."""
+        """Add a problem if two settings are given with different values."""
         values = [self.given_values.get(name), self.given_values.get(other)]
         if None not in values and values[0] != values[1]:
             text = f"conflicts with {other}, which has another value; allowed: one of the two, or equal values"
             self.add_problem(name, text)
 
     def add_problem_if_missing(self, name: str, *alternatives: str, reason: str = "") -> None:
-        """Add the problem "missing" unless `name` or an alternative is given. `reason`: text that follows "missing"."""
+        """Add the problem "missing" unless a setting or an alternative is given. `reason`: what follows "missing"."""
         if self.given_values.keys().isdisjoint((name, *alternatives)):
             allowed = self.table.by_name[name].type.allowed
             others = f" (or {alternatives[-1]})" if alternatives else ""
@@ -96,21 +96,21 @@ class ParsedSettings:
 
 
 def parse_settings(raw: object, *, table: SettingsTable[_SettingsT], environ: Mapping[str, str]) -> _SettingsT:
-    """Return the settings in `raw`, a mapping or its JSON or YAML text, checked by the `table` of an entry point.
+    """Return the settings in `raw`, a mapping or its JSON or YAML text.
 
-    `environ`: the environment variables with the credentials that are left out, or are `${secret:…}`. Raises
-    SettingsError, whose message has a line for each problem, and no credential.
+    `environ`: the variables with the credentials that are left out, or are `${secret:…}`. Raises SettingsError, whose
+    message has a line for each problem, and no credential.
     """
     settings: _SettingsT = build_settings(parse_values(parse_raw_settings(raw), table=table, environ=environ))
     return settings
 
 
 def build_settings(parsed: ParsedSettings) -> Any:
-    """Return parsed values as an instance of the entry point's settings class. Raises SettingsError for problems."""
+    """Return parsed values as an instance of the table's settings class. Raises SettingsError for problems."""
     if parsed.problems:
         lines = [f"- {problem.text}" for problem in parsed.problems]
-        text = "\n".join([f"result_settings has {format_count(len(lines), 'problem')}:", *lines])
-        raise SettingsError(text, problems=parsed.problems)
+        heading = f"result_settings has {format_count(len(lines), 'problem')}:"
+        raise SettingsError("\n".join([heading, *lines]), problems=parsed.problems)
     action = parsed.action
     given = parsed.values_with_defaults
     keys = find_declared_settings(parsed.table.settings_class)
@@ -133,15 +133,15 @@ def build_settings(parsed: ParsedSettings) -> Any:
 
 
 def parse_raw_settings(value: object, *, place: str = "result_settings") -> Mapping[object, object]:
-    """Return unchecked settings as a mapping: `value`, or the mapping in its JSON or YAML text, or {} if it is blank.
+    """Return unchecked settings: the mapping that `value` is, or that its JSON or YAML text has, or {} if it is blank.
 
-    Raises SettingsError for any other value. `place`: what the error calls the value.
+    Raises SettingsError, which calls the value `place`, for any other.
     """
     return parse_parameter(place, value, MAPPING_TYPE) or {}
 
 
 def parse_parameter(name: str, value: object, type_: SettingType) -> Any:
-    """Return the `value` of the task's parameter `name` in its type, or None for null or blank text.
+    """Return a task's parameter in its type, or None for null or blank text.
 
     Raises SettingsError, which names the parameter, for a wrong value.
     """
@@ -152,10 +152,7 @@ def parse_parameter(name: str, value: object, type_: SettingType) -> Any:
 
 
 def find_action_spec(settings: Mapping[Any, object], *, table: SettingsTable[Any]) -> ActionSpec | None:
-    """Return the action that unchecked settings name, or the default action, or None for a wrong name.
-
-    Returns None if the entry point of the `table` has no actions.
-    """
+    """Return the action that unchecked settings name, as `ParsedSettings.action` does."""
     return parse_values(settings, table=table, environ={}).action
 
 
@@ -166,15 +163,11 @@ def parse_values(
     environ: Mapping[str, str],
     for_this_run: Mapping[str, object] = MappingProxyType({}),
 ) -> ParsedSettings:
-    """Return the parsed values of `settings`, and every problem found in them. Raises no error for a problem.
-
-    `table`: the settings that the entry point allows. `for_this_run`: settings that replace some of `settings`. The
-    problems have the order of the table, with the problems of unknown keys at the end.
-    """
+    """Return the parsed values of `settings`, some of which those `for_this_run` replace, and every problem in them."""
     parsed = ParsedSettings(table=table, for_this_run=tuple(for_this_run))
     whole = {**settings, **for_this_run}
     lost_digits = []
-    # Credentials first, and those of the environment even if the settings have others: no message shows one.
+    # First, and even if the settings have others: no message shows a credential.
     for key in CREDENTIAL_SETTINGS:
         Secret(environ.get(build_variable_name(key.secret_name), "").strip())
     for name, key in sorted(table.by_name.items(), key=lambda item: not item[1].is_credential):
@@ -229,9 +222,9 @@ def _add_unknown_key_problems(parsed: ParsedSettings, keys: Iterable[object]) ->
 
 
 def _find_credential(parsed: ParsedSettings, key: Setting, raw: object, environ: Mapping[str, str]) -> object:
-    """Return the credential `key`: `raw`, or else the value in `environ` of the secret that `raw` names.
+    """Return a credential: `raw`, or the variable of the secret that `raw` names, or else of the setting's own.
 
-    If `raw` is left out, the secret is the setting's own. Without a value, adds a problem to `parsed`, returns None.
+    If it has no value, add a problem and return None.
     """
     secret = key.secret_name
     if not is_left_out(raw):
@@ -242,7 +235,7 @@ def _find_credential(parsed: ParsedSettings, key: Setting, raw: object, environ:
             parsed.add_problem(
                 key.name,
                 "is no reference to a secret of the Pinterest app; allowed: such as "
-                f"${{secret:{key.secret_name}}}, without a space, with letters, digits, dots and dashes in the name",
+                f"${{secret:{secret}}}, without a space, with letters, digits, dots and dashes in the name",
             )
             return None
         secret = reference[1]

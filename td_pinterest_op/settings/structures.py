@@ -1,7 +1,4 @@
-"""Types of settings that hold several values: a list or a mapping, as its own type or as JSON or YAML text.
-
-Each scalar of YAML text but null is read as a string, as digdag's templates give them.
-"""
+"""Types of settings that hold several values: a list or a mapping, as its own type or as JSON or YAML text."""
 
 import contextlib
 import json
@@ -43,26 +40,23 @@ _AUDIENCE_STATUS_TYPE = build_word_type(*_ALLOWED_AUDIENCE_STATUSES)
 
 @dataclass(frozen=True, kw_only=True)
 class ControlGroup:
-    """A control group of `percent` of the people. `by`: the column hashed with `salt`, None for the identifier."""
+    """A control group."""
 
     percent: Decimal  # 0.01 to 50, at most two decimals
-    salt: str  # text that makes the group differ from groups with other salts
-    by: str | None = None  # in lower case, as columns are compared
+    salt: str  # groups with other salts have other people
+    by: str | None = None  # the column that is hashed with the salt, in lower case; None: the identifier
 
     @property
     def share_in_ten_thousandths(self) -> int:
-        """The group's size in ten-thousandths. People whose hash modulo 10,000 is below it are in the group."""
+        """People whose hash modulo 10,000 is below it are in the group."""
         return int(self.percent * 100)
 
 
 class _StrictYamlLoader(yaml.BaseLoader):
-    """Loads YAML with each scalar but null as a string, as digdag's templates give them.
-
-    Refuses aliases and repeated keys.
-    """
+    """Loads YAML with each scalar but null as a string, as digdag's templates give them."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Return the next YAML node. Raises WrongValueError for an alias: a short text could grow without bounds."""
+        """Raise WrongValueError for an alias: a short text could grow without bounds."""
         if self.check_event(yaml.AliasEvent):
             alias = self.peek_event()  # type: ignore[no-untyped-call]
             raise WrongValueError(f"contains a YAML alias{_format_position(alias.start_mark)}; write the value itself")
@@ -70,7 +64,7 @@ class _StrictYamlLoader(yaml.BaseLoader):
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Return a mapping. Raises WrongValueError if a key is given twice: one of the two would have no effect."""
+        """Raise WrongValueError if a key is given twice: one of the two would have no effect."""
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
             raise WrongValueError("contains the same key twice")
@@ -84,7 +78,7 @@ _StrictYamlLoader.add_constructor("null", lambda *_: None)
 def parse_json_or_yaml(text: str) -> object:
     """Return the value of JSON text, or else of YAML text, in which each scalar but null is a string.
 
-    Raises WrongValueError, whose message does not quote the text: it could contain a credential.
+    Raises WrongValueError, which does not quote the text: it could contain a credential.
     """
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text, object_pairs_hook=_build_dict_of_unique_keys)
@@ -111,7 +105,7 @@ def _build_dict_of_unique_keys(pairs: Sequence[tuple[str, object]]) -> dict[str,
 
 
 def parse_list(value: object) -> Sequence[object]:
-    """Return the items of a list, or of JSON, YAML or comma-separated text. Raises WrongValueError for other values."""
+    """Return the items of a list, or of JSON, YAML or comma-separated text. Raises WrongValueError for others."""
     if isinstance(value, str):
         is_list = value.lstrip().startswith(("[", "- ", "{"))
         value = parse_json_or_yaml(value) if is_list else [item.strip() for item in value.split(",") if item.strip()]
@@ -123,7 +117,7 @@ def parse_list(value: object) -> Sequence[object]:
 
 
 def parse_mapping(value: object) -> Mapping[object, object]:
-    """Return a mapping unchanged, or the mapping in JSON or YAML text. Raises WrongValueError for any other value."""
+    """Return a mapping, or that in JSON or YAML text. Raises WrongValueError for any other value."""
     mapping = parse_json_or_yaml(value) if isinstance(value, str) else value
     if not isinstance(mapping, Mapping):
         raise WrongValueError(f"must be a mapping, not {describe_type(value)}")
@@ -143,7 +137,7 @@ def _parse_items(item_type: SettingType, value: object) -> list[str]:
 
 
 def _build_list_type(item_type: SettingType) -> SettingType:
-    """Return the setting type of a list of items, or of a single one."""
+    """Return the setting type of one or more different items."""
 
     def parse_list_of_items(value: object) -> tuple[Any, ...]:
         items = tuple(dict.fromkeys(_parse_items(item_type, value)))
@@ -180,7 +174,7 @@ def _parse_control(value: object) -> ControlGroup:
     _parse_with_label("salt", TEXT_TYPE, salt)
     by = parts.get("by")
     # The salt with its spaces: a query that computes the same group has them as well. A blank `by` is an error: a
-    # template that rendered to nothing must not choose another group, that of the digests.
+    # template that rendered to nothing must not choose the group of the digests.
     return ControlGroup(
         percent=round(percent, 2),
         salt=str(salt),

@@ -1,26 +1,23 @@
 """The settings: each key of `result_settings` is declared once, with its type, its default and the actions that use it.
 
-A setting is a field of a dataclass, and the field's name is the key. Each entry point that takes `result_settings` has
-a class and a table. The tables of docs/settings.md are written from that of an export. The names of a task's other
-parameters are here too.
+A setting is a field of a dataclass, and the field's name is the key. Each entry point has a class and a table. The
+tables of docs/settings.md are written from that of an export.
 """
 
 # To add a setting of an export:
 # 1. Test how it is read (tests/unit/settings/test_parse.py) and what it does (the file of tests/e2e about its subject;
 #    a limit: tests/e2e/test_plan_and_limits.py and tests/mirror/test_mirror.py). If it can stop an export or withhold
-#    people, also add it to tests/e2e/restrictions.py: every entry point is then tried with it.
-# 2. Declare it below: a field of `ExportSettings`, or of a class that it inherits, with its type, its default, and the
-#    helper for the actions that use it. `restricts=True` makes an action that cannot honour it refuse it. A new type
-#    goes into settings/types.py.
-# 3. Use `settings.NAME` in the one place that has what it is about: the request (audiences/request.py), reading rows
+#    people, add it to tests/e2e/restrictions.py, which tries every entry point with it.
+# 2. Declare it in `ExportSettings` or a class that it inherits, with its type (settings/types.py), its default, and the
+#    helper for the actions that use it. `restricts=True` makes an action that cannot honour it refuse it.
+# 3. Use `settings.NAME` in the place of its subject: the request (audiences/request.py), reading rows
 #    (withholding/readers.py), records (records/prepared.py), their limits (records/limits.py, also for the mirror), an
 #    action (audiences/actions/), sending (audiences/sender.py). If it depends on another setting, add a rule to
 #    settings/parse.py. If it names a table, `doctor` checks the permissions (cli/doctor/treasure_data_checks.py).
 # 4. If a single run may set it, add it to `FOR_THIS_RUN_SETTING_NAMES` and docs/how-to.md ("One run with other
 #    settings").
-# 5. Add a row with its meaning to docs/settings.md, then run `.venv/bin/python -m tests.readme`. Add a line to
-#    CHANGELOG.md.
-# Messages, suggestions, `check`, the command line, entries of a list and activations follow by themselves.
+# 5. Add a row to docs/settings.md, then run `.venv/bin/python -m tests.readme`. Add a line to CHANGELOG.md.
+# Messages, `check`, the command line, entries of a list and activations follow by themselves.
 #
 # To add a setting of `pinterest_status` or `pinterest_erase`: a field of its class below; its use in status.py
 # (tests/unit/test_status.py) or erase.py (tests/e2e/test_erase.py); how it is read in
@@ -64,13 +61,13 @@ from td_pinterest_op.settings.types import (
 _SettingsT = TypeVar("_SettingsT")
 
 JOB_OPTIONS = ("priority", "job_retry", "presto_pool_name", "hive_pool_name", "engine_version", "hive_engine_version")
-"""The parameters of a task, or of `td:`, that apply to its jobs, as they do in digdag's td> operator."""
+"""The parameters of a task, or of `td:`, for its jobs, as in digdag's td> operator."""
 TASK_PARAMETERS = ("query", "database", "engine", "job_id", *JOB_OPTIONS)
-"""The parameters that an export reads; digdag passes on every other parameter of the workflow as well."""
+"""The parameters that an export reads; digdag passes on all others of the workflow as well."""
 FOR_THIS_RUN_PARAMETER = "settings_for_this_run"
-"""The parameter of a run with settings that replace the task's own, such as `dry_run`, without editing a workflow."""
+"""The parameter of a run with settings that replace the task's own."""
 NON_SETTING_PARAMETERS = ("later_runs", "audiences", "at_once", FOR_THIS_RUN_PARAMETER)
-"""The parameters of an activation, of a list of audiences, and of a run."""
+"""More parameters: of an activation, of a list of audiences, and of a run."""
 FOR_THIS_RUN_SETTING_NAMES = (
     *("dry_run", "min_records", "max_records", "max_invalid_ratio", "max_leave_ratio", "allow_empty"),
     *("begin", "rebuild", "replace_newer", "even_if_used"),
@@ -83,28 +80,28 @@ CONSOLE_SETTING_NAMES = (
     *("retry_initial_wait_millis", "max_retry_wait_millis"),
     *("connection_timeout_secs", "write_timeout_secs", "read_timeout_secs"),
 )
-"""The settings that Audience Studio's console may choose, besides the actions' own for the audience's id."""
+"""The settings of Audience Studio's console, besides the actions' own for the audience's id."""
 
 Scope = Literal["every action", "rows", "people", "new audience", "old audience", "new list", "named"]
 """The subject of a setting. An action uses the settings of its scopes, and those that it names.
 
 rows: those of a query. people: who are added. new audience, old audience: what is created or changed. new list: the
-customer list that is filled for an audience.
+customer list that is filled.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActionSpec:
-    """The description of an action that `result_settings` can name."""
+    """An action that `result_settings` can name."""
 
     name: str
-    aliases: tuple[str, ...] = ()  # other names by which settings may call the action
+    aliases: tuple[str, ...] = ()
     audience_id: str | None = None  # the action's own setting for the audience's id
-    scopes: tuple[Scope, ...]  # the subjects of the settings that the action uses
+    scopes: tuple[Scope, ...]
     needs: tuple[str, ...] = ()  # settings without which the action is refused
-    uses: tuple[str, ...] = ()  # settings besides those in `needs` and those of the `scopes`
+    uses: tuple[str, ...] = ()  # settings besides those of `needs` and `scopes`
     only_once: bool = False  # fails in a second session, unless `if_exists` allows it
-    drops_members: bool = False  # removes the people in the audience who are not in the rows
+    drops_members: bool = False  # removes people who are not in the rows
     finds_by_name: bool = False  # `audience_name` may name its audience, which is created if it does not exist
     needs_query: bool = False  # the rows must come from a query, whose result the warehouse reads
     least_records: int | None = None  # the default of `min_records`
@@ -122,19 +119,19 @@ class ActionSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """The declaration of a setting: a key of `result_settings`, and a row of the table in docs/settings.md."""
+    """The declaration of a setting."""
 
     name: str = ""
     type: SettingType
     default: Any = None
     alias: str = ""  # another name of the key; of a list, for a single item
     is_needed: bool = False
-    scope: Scope = "every action"  # its subject, which decides which actions use it
+    scope: Scope = "every action"
     is_credential: bool = False
     restricts: bool = False  # a value other than `harmless` keeps people from being sent, or stops a run
-    limits_rows: bool = False  # the setting is a limit on the number or share of rows or records
+    limits_rows: bool = False  # it limits the number or share of rows or records
     harmless: Any = None  # the value that restricts nothing; None: the default
-    comment: str = ""  # beside the setting in a project folder that the command line makes
+    comment: str = ""  # beside the setting in a new project folder
 
     def is_used_by(self, action: ActionSpec) -> bool:
         """Whether the action uses the setting."""
@@ -143,12 +140,12 @@ class Setting:
 
     @property
     def secret_name(self) -> str:
-        """The name of the workflow secret that contains the credential if the setting is left out."""
+        """The name of the workflow secret with the credential if the setting is left out."""
         return f"pinterest.{self.name}"
 
 
 def build_variable_name(secret_name: str) -> str:
-    """Return the name of a workflow secret's environment variable: PINTEREST_CLIENT_ID for pinterest.client_id."""
+    """Return a workflow secret's environment variable: PINTEREST_CLIENT_ID for pinterest.client_id."""
     return re.sub(r"[.-]", "_", secret_name).upper()
 
 
@@ -158,15 +155,15 @@ def declare_setting(type_: SettingType, default: Any = None, **attributes: Any) 
 
 
 def find_declared_settings(class_: type[Any]) -> list[Setting]:
-    """Return the settings that a dataclass and its base classes declare as fields."""
+    """Return the settings that a dataclass and its base classes declare."""
     return [replace(each.metadata["setting"], name=each.name) for each in fields(class_) if "setting" in each.metadata]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SettingsTable(Generic[_SettingsT]):
-    """The settings that an entry point allows. `settings_class`: the dataclass of the settings' values."""
+    """The settings that an entry point allows."""
 
-    settings_class: type[_SettingsT]
+    settings_class: type[_SettingsT]  # of the settings' values
     settings: tuple[Setting, ...]  # in the order in which problems are reported
     by_name: Mapping[str, Setting]  # by name and by alias
 
@@ -175,7 +172,7 @@ IfExists = Literal["fail", "add", "replace"]
 FirstRun = Literal["replace", "adopt"]
 """What a mirror's first run does with people already in the audience: removes them, or keeps them."""
 ExpectedValues = Literal["any", "plain", "hashed"]
-"""What the valid values of a result are expected to be: identifiers in plain text, or their digests."""
+"""What the valid values of a result must be: identifiers in plain text, or their digests."""
 HashIn = Literal["operator", "warehouse"]
 RecordUnit = Literal["identifiers", "rows"]
 """What a record is: one identifier, or a row of the query with all its keys."""
@@ -183,7 +180,6 @@ RecordUnit = Literal["identifiers", "rows"]
 _SECONDS_TYPE = build_integer_type(1, 86_400)
 _HIGHEST_RECORDS_LIMIT = 1_000_000_000_000
 
-# For whom a setting makes a difference.
 _credential = partial(declare_setting, is_credential=True)
 _of_rows = partial(declare_setting, scope="rows")
 _declare_people_setting = partial(declare_setting, scope="people")
@@ -201,7 +197,7 @@ class ConnectionSettings:
     client_id: Secret = _credential(CREDENTIAL_TYPE)
     client_secret: Secret = _credential(CREDENTIAL_TYPE)
     refresh_token: Secret = _credential(CREDENTIAL_TYPE)
-    refresh_token_secret: str | None  # the workflow secret with the token; None if the token was in plain text
+    refresh_token_secret: str | None  # the workflow secret with the token; None if it was in plain text
     ad_account_id: str = declare_setting(AD_ACCOUNT_ID_TYPE, "")  # "" for none, and for a setting with several
     retry_count: int = declare_setting(build_integer_type(0, 100), 7)
     retry_initial_wait_millis: int = declare_setting(build_integer_type(0, 3_600_000), 500)
@@ -214,7 +210,7 @@ class ConnectionSettings:
     max_in_flight: int = _of_rows(build_integer_type(1, 64), 8)
     history: TableName | None = declare_setting(TABLE_TYPE, comment="the table with a row about each run; '' for none")
     for_this_run: tuple[str, ...]  # the names of settings that a parameter of the run has replaced
-    warnings: tuple[SettingProblem, ...]  # for the workflow's author, about unusual settings that are not wrong
+    warnings: tuple[SettingProblem, ...]  # about settings that are unusual, but not wrong
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,9 +240,8 @@ class ExportSettings(RecordSettings):
     action: ActionSpec  # declared by `build_export_table`, which knows the actions
     audience_name: str | None = _declare_new_audience_setting(TEXT_TYPE)
     audience_description: str | None = _declare_new_audience_setting(TEXT_TYPE)
-    audience_id: str | None = _declare_old_audience_setting(
-        AUDIENCE_ID_TYPE
-    )  # that the action needs; None if it creates one
+    # None if the action creates one.
+    audience_id: str | None = _declare_old_audience_setting(AUDIENCE_ID_TYPE)
     allow_empty: bool = _of_rows(BOOLEAN_TYPE, False)
     max_invalid_ratio: float = _declare_row_limit(RATIO_TYPE, 1.0)
     min_records: int | None = _declare_row_limit(
@@ -292,7 +287,7 @@ class ExportSettings(RecordSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class StatusSettings(ConnectionSettings):
-    """The settings of a task that checks the status and size of audiences (`pinterest_status`)."""
+    """The settings of a status check (`pinterest_status`)."""
 
     audience_ids: tuple[str, ...] = declare_setting(AUDIENCE_IDS_TYPE, alias="audience_id")  # one at least, each once
     min_size: int | None = declare_setting(build_integer_type(0, _HIGHEST_RECORDS_LIMIT))
@@ -302,7 +297,7 @@ class StatusSettings(ConnectionSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ErasureSettings(RecordSettings):
-    """The settings of a task that erases people from every customer list."""
+    """The settings of an erasure (`pinterest_erase`)."""
 
     # One at least, each once.
     ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS_TYPE, alias="ad_account_id")
@@ -310,10 +305,10 @@ class ErasureSettings(RecordSettings):
 
 
 RESTRICTING_SETTING_NAMES = frozenset(key.name for key in find_declared_settings(ExportSettings) if key.restricts)
-"""The settings of an export that restrict what is sent. A blank one is an error."""
+"""The settings that restrict what is sent. A blank one is an error."""
 
 DISABLED_ROW_LIMITS = {key.name: key.default for key in find_declared_settings(ExportSettings) if key.limits_rows}
-"""The limits on rows and records, by name, with values that stop nothing."""
+"""The limits on rows and records, with values that stop nothing."""
 
 
 def _build_settings_table(
@@ -323,10 +318,7 @@ def _build_settings_table(
     extra: Sequence[Setting] = (),
     omitted: Collection[str] = (),
 ) -> SettingsTable[_SettingsT]:
-    """Return the SettingsTable of a dataclass, with the `extra` settings, and without those named in `omitted`.
-
-    `needed`: the names of settings that must be given, as credentials must. Needed settings come first.
-    """
+    """Return the table of a dataclass, with `extra` settings and without the `omitted`. Needed ones come first."""
     declared = [Setting(name="type", type=build_word_type("pinterest")), *find_declared_settings(class_)]
     keys = [
         replace(key, is_needed=key.is_credential or key.name in needed) for key in declared if key.name not in omitted
@@ -337,7 +329,7 @@ def _build_settings_table(
 
 
 def build_export_table(actions: Sequence[ActionSpec], *, default: ActionSpec) -> SettingsTable[ExportSettings]:
-    """Return the SettingsTable of an export. Its setting `action` allows `actions`; left out, it means `default`."""
+    """Return the table of an export. Its setting `action` allows `actions`; left out, it means `default`."""
     words = {word: action for action in actions for word in (action.name, *action.aliases)}
     action = build_choice_type(words, allowed_text=", ".join(action.name for action in actions))
     ids = [action.audience_id for action in actions if action.audience_id not in (None, "audience_id")]
@@ -358,6 +350,6 @@ ERASURE_SETTINGS = _build_settings_table(ErasureSettings, needed=("ad_account_id
 CONNECTION_SETTINGS = _build_settings_table(ConnectionSettings, omitted=(*_PACE_SETTING_NAMES, "history"))
 
 SETTINGS_FOR_ALL_ENTRIES = _build_settings_table(ConnectionSettings, omitted=("ad_account_id", "history"))
-"""The settings of a list of audiences that count for all its entries together."""
+"""The settings of a list of audiences that count for all its entries."""
 
 CREDENTIAL_SETTINGS = tuple(key for key in CONNECTION_SETTINGS.settings if key.is_credential)

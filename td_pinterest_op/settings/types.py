@@ -1,7 +1,7 @@
-"""Setting types: how a value from digdag is checked and converted, and what is allowed.
+"""Setting types: how a value from digdag, as its own type or as a string, is checked and converted.
 
-Each value may arrive as its own type or as a string. A message shows a wrong value only where that helps (numbers,
-words of a list) and where the value cannot be a person or a credential.
+A message shows a wrong value only where that helps (numbers, words of a list) and where the value cannot be a person or
+a credential.
 """
 
 import difflib
@@ -20,7 +20,7 @@ LOST_DIGITS_WARNING = (
     "digdag may have changed the last digits of these ids (numbers over 2^53, or more than 16 digits that end in "
     "zeros); put them in quotes where they are first written"
 )
-"""The warning about ids for which `may_have_lost_digits` is true; their names follow."""
+"""What a warning says before the names of the ids for which `may_have_lost_digits` is true."""
 
 _LONGEST_QUOTED_VALUE = 40
 _SENSITIVE_PATTERN = re.compile(
@@ -35,7 +35,7 @@ _DIGITS_PATTERN = re.compile(r"[0-9]+")
 _ROUNDED_ID_PATTERN = re.compile(r"[0-9]{16,39}0")
 _TABLE_NAME_PATTERN = re.compile(r"(?:(?P<database>[a-z0-9_]{3,128})\.)?(?P<table>[a-z0-9_]{3,128})")
 _SECRET_REFERENCE_START = re.compile(r"\$\{\s*secret\s*:")
-_LARGEST_EXACT_NUMBER = 2**53  # digdag's templates hold numbers as doubles: above this they skip whole numbers
+_LARGEST_EXACT_NUMBER = 2**53  # of a double
 _LONGEST_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
 
 
@@ -45,30 +45,27 @@ class WrongValueError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class SettingType:
-    """A type of setting. `allowed` says in words which values are allowed.
+    """A type of setting."""
 
-    `parse` returns a value as the type's Python object, such as an int for text, or raises WrongValueError.
-    """
-
-    parse: Callable[[object], Any]
-    allowed: str
-    is_id: bool = False  # the value is an id: a warning follows if `may_have_lost_digits`
+    parse: Callable[[object], Any]  # returns a value converted, such as an int for text, or raises WrongValueError
+    allowed: str  # which values are allowed, in words
+    is_id: bool = False  # a warning follows if it `may_have_lost_digits`
 
 
 class TableName(NamedTuple):
-    """The name of a table in Treasure Data. `database` is None for the task's database."""
+    """The name of a table in Treasure Data."""
 
-    database: str | None
+    database: str | None  # None: the task's
     table: str
 
 
 def is_left_out(value: object) -> bool:
-    """Whether a value is null or blank text, as digdag renders a missing value."""
+    """Whether a value is null or blank text, as digdag renders a missing one."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
 def has_secret_reference(value: object) -> bool:
-    """Whether a value, or a part of a list or mapping, refers to a secret of the workflow as `${secret:…}`."""
+    """Whether a value, or a part of it, refers to a secret of the workflow as `${secret:…}`."""
     has_text = isinstance(value, (str, Mapping, list, tuple))
     return has_text and _SECRET_REFERENCE_START.search(str(value)) is not None
 
@@ -76,8 +73,8 @@ def has_secret_reference(value: object) -> bool:
 def may_have_lost_digits(value: object) -> bool:
     """Whether digdag may have changed the last digits of an id: its templates hold unquoted numbers as doubles.
 
-    That is possible for a number over 2^53, and for a text of 17 or more digits that ends in zeros, since a template
-    rounds a number to 17 digits and writes zeros for the others.
+    A number over 2^53 may have, and a text of 17 or more digits that ends in zeros: a template writes zeros for all
+    digits after the 17th.
     """
     if isinstance(value, (list, tuple)):  # a list in a list is no list of ids, however deep it goes
         return any(may_have_lost_digits(item) for item in value if not isinstance(item, (list, tuple)))
@@ -95,7 +92,7 @@ def build_suggestion_text(word: str, words: Iterable[str]) -> str:
 
 
 def describe_value(value: object) -> str:
-    """Return a value as text for a message: unchanged if it is short and harmless, else only its type and size."""
+    """Return a value for a message: unchanged if it is short and harmless, else only its type and size."""
     text = str(value) if isinstance(value, (str, float, int)) else ""
     if (
         not 0 < len(text) <= _LONGEST_QUOTED_VALUE
@@ -107,19 +104,19 @@ def describe_value(value: object) -> str:
 
 
 def reject_value(value: object) -> NoReturn:
-    """Raise WrongValueError for a value that is not allowed. The caller adds to its message what is allowed."""
+    """Raise WrongValueError for a value that is not allowed. The caller adds what is allowed."""
     raise WrongValueError(f"{describe_value(value)} is not an allowed value")
 
 
 def describe_type(value: object) -> str:
-    """Return the type of a value in words for a message, with the length of a string, but without the value."""
+    """Return the type of a value in words, with the length of a string."""
     if isinstance(value, str):
         return f"a string of {format_count(len(value), 'character')}"
     return f"a value of type {type(value).__name__}"
 
 
 def parse_number(value: object) -> Decimal | None:
-    """Return a number, or text that is a number, as a finite Decimal. Return None for any other value."""
+    """Return a finite number, or its text, as a Decimal, or None for any other value."""
     if isinstance(value, str):
         return Decimal(value.strip()) if _DECIMAL_PATTERN.fullmatch(value.strip()) else None
     if not isinstance(value, (int, float)) or isinstance(value, bool):
@@ -129,7 +126,7 @@ def parse_number(value: object) -> Decimal | None:
 
 
 def build_integer_type(minimum: int, maximum: int) -> SettingType:
-    """Return the setting type of an int from `minimum` to `maximum`."""
+    """Return the setting type of a whole number in a range."""
 
     def parse_integer(value: object) -> int:
         number = parse_number(value)
@@ -141,9 +138,9 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
 
 
 def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") -> SettingType:
-    """Return the setting type of a word that has a value. `words`: the value of each word.
+    """Return the setting type of a word that stands for a value. `allowed_text`: the words in messages.
 
-    `allowed_text` lists the words in messages. Letter case does not matter. Spaces, hyphens and underscores are equal.
+    Letter case does not matter. Spaces, hyphens and underscores are equal.
     """
     value_by_word = {_normalise_word(word): value for word, value in words.items()}
 
@@ -157,7 +154,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
 
 
 def build_word_type(*words: str) -> SettingType:
-    """Return the setting type whose allowed values are `words`, in any case, with spaces, hyphens or underscores."""
+    """Return the `build_choice_type` of words that stand for themselves."""
     return build_choice_type(dict(zip(words, words, strict=True)))
 
 
@@ -187,7 +184,7 @@ def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
 
 def _parse_credential(value: object) -> Secret:
     is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
-    # A secret before it is checked: no message may show a wrong one either.
+    # Before it is checked: no message may show a wrong one either.
     secret = Secret(_parse_string(str(value) if is_number else value))
     if not re.fullmatch(f"[!-~]{{1,{LONGEST_SECRET}}}", secret.reveal()):
         raise WrongValueError(f"the value has other characters than visible ASCII, or more than {LONGEST_SECRET}")
