@@ -1,16 +1,12 @@
-"""Build the SQL that compares the people of a mirror's query with its ledger, and counts what a run changes.
-
-From the inside out: put together the ledger's rows and the query's answers, in one row for each digest. Find out from
-the digest's newest row whether it is in the audience. Decide on its change. Count the changes.
-"""
+"""Build the SQL that compares the people of a mirror's query with its ledger, and counts what a run changes."""
 
 from td_pinterest_op.mirroring.ledger import Ledger, build_row_state_sql
 from td_pinterest_op.stats import WITHHELD_REASONS
 from td_pinterest_op.trino.withholding_sql import BLANK_ROW_SQL, build_reasons_text_sql
 
-_DAY_MILLIS = 86_400_000  # milliseconds
+_DAY_MILLIS = 86_400_000
 _WITHHELD_REASONS = "({})".format(", ".join(f"'{why}'" for why in WITHHELD_REASONS))
-# The counts of a digest or reason: digests; values, hashed values, rows, rows with an invalid value; valid ledger rows.
+# Digests; values, hashed values, rows, rows with an invalid value; valid rows of the ledger.
 _COUNT_COLUMNS = ("people", "given", "hashed", "row_count", "invalid_rows", "ledger_rows")
 _SUMS_SQL = ", ".join(f"sum({name}) AS {name}" for name in _COUNT_COLUMNS)
 
@@ -20,17 +16,16 @@ def build_changes_select(people_select: str, *, ledger: Ledger, replaces_everybo
 
     The column `op` is the change: join, unsure (joins, and may be in the audience already), leave, due (a member who is
     sent again), stay (any other member), refused (not sent, as Pinterest has refused it) or out (not a member, before
-    or after). If `op` is rejected or withheld, `digest`
-    is a reason; if it is unreadable, `digest` is a text from the ledger that is no digest. `oldest` is the oldest of
-    the newest plans of the digests in a row.
+    or after). If `op` is rejected or withheld, `digest` is a reason; if it is unreadable, `digest` is a text from the
+    ledger that is no digest. `oldest` is the oldest of the newest plans of the digests in a row.
 
-    Three columns of the ledger's side are about different things. `state`: what the digest's newest row makes it, see
-    `build_row_state_sql`; it decides on the change. `was_member`: 1 if the newest row that is known to be on
-    Pinterest made it a member, else 0; for `max_leave_ratio`, which an unsettled plan must not change. `is_member`: the
-    same, but 0 for whoever an unsettled plan makes leave, whom max_leave_ratio has counted in that plan's run.
+    Three columns are about the ledger. `state`: what the digest's newest row makes it, see `build_row_state_sql`; it
+    decides on the change. `was_member`: 1 if the newest row that is known to be on Pinterest made it a member, else 0;
+    for `max_leave_ratio`, which an unsettled plan must not change. `is_member`: the same, but 0 for whoever an
+    unsettled plan makes leave, whom max_leave_ratio has counted in that plan's run.
 
-    `people_select`: a SELECT with the columns of `build_withholding_select`. `replaces_everybody`: whether the run
-    does. `resend_days`: the number of days in which a member is due once.
+    `people_select`: a SELECT with the columns of `build_withholding_select`. `resend_days`: the number of days in which
+    a member is due once.
     """
     state = ledger.state
     # Without rows, the ledger's table may be missing.
@@ -39,11 +34,11 @@ def build_changes_select(people_select: str, *, ledger: Ledger, replaces_everybo
         0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count, 0 AS invalid_rows, 1 AS ledger_rows
       {ledger.build_valid_rows_clause()}
       UNION ALL """
-    # The change of a digest that the query has.
+    # Of a digest that the query has.
     cases = "WHEN state <> 'in' THEN 'join'"
     if not replaces_everybody:
-        # A digest has one of `resend_days` buckets. Each UTC day has one too: a run sends those of the days since the
-        # last settled plan.
+        # Digests and UTC days have one of `resend_days` buckets each: a run sends those of the days since the last
+        # settled plan.
         today = state.number // _DAY_MILLIS
         days = range(max(state.settled // _DAY_MILLIS + 1, today - resend_days + 1), today + 1)
         buckets = ", ".join(map(str, sorted(day % resend_days for day in days)))
@@ -84,12 +79,11 @@ GROUP BY 1, 2, 3, 4"""
 
 
 def build_change_counts_query(changes_table: str) -> str:
-    """Return the query for the counts of a mirror run: of values, people, members and changes.
+    """Return the query for the counts of a mirror run, in one row. `changes_table`: see `build_changes_select`.
 
-    Its one row has, among others, the columns `given` (values in the people's query), `hashed` (those that were digests
-    already), `leavers` (members who leave), `oldest_leaver` (the plan of the oldest of those who are out),
-    `ledger_rows` (rows of the ledger with a digest that no newer row makes void) and `unreadable` (those of them whose
-    digest is not 64 hex digits). `changes_table`: the name of the table that holds the rows of `build_changes_select`.
+    Among others: `given` (values in the people's query), `hashed` (those that were digests already), `oldest_leaver`
+    (the plan of the oldest of those who are out), `ledger_rows` (rows of the ledger with a digest that no newer row
+    makes void) and `unreadable` (those of them whose digest is not 64 hex digits).
     """
     return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,

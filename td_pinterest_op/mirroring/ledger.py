@@ -1,8 +1,7 @@
 """The mirror's ledger: its rows, the statements that read and write them, and its state before a run.
 
-The ledger is a table of digests that only grows (until a compaction). Each row belongs to a plan: the changes of one
-run. A plan's number is the time at which it was made, in milliseconds. There are rows with a digest, and rows about an
-event of a plan:
+The ledger is a table of digests that only grows, until it is compacted. Each row belongs to a plan: the changes of one
+run, numbered by the time at which it was made, in milliseconds. A row has a digest, or is about an event of its plan:
 
     op                    digest  joined            figure       resent
     join, leave           yes     when it joined    1, 2: see below
@@ -15,23 +14,20 @@ event of a plan:
 
 `joined` of a row with a digest is for people who read the table: no statement uses it. `figure` of a `leave` row is 1
 if no settled plan has joined the digest. `figure` of a `join` row is 1 for a member, who is sent again, and 2 if an
-unsettled plan may have added the digest. Event rows reuse the columns `joined` and `resent` as the table says. The plan
-seen is the newest plan that was taken into account.
+unsettled plan may have added the digest. The plan seen is the newest plan that was taken into account.
 
 A plan has `join` and `leave` rows, and a row `planned` (or `replacing`, if it replaces everybody) with their number.
 Once all of it is on Pinterest, there is a row `settled` (or `replaced`). If Pinterest refused to add somebody who was
 not in the audience, the next number is a settled plan with `refused` rows or, if the plan failed, an unsettled one with
 `out` rows. A refusal says nothing about a member. Who may be in the audience gets a row `unsure`: whom an unsettled
 plan may have added, if Pinterest refuses to add him, and all whom no settled plan has joined, if Pinterest refuses to
-remove each of them. A compaction puts
-a row for each digest that is not out of the audience in place of all older rows: it has `member`, `unsure` and
-`refused` rows, and `compacted`, which makes them valid. An `overtaken` plan repeats the rows of an older plan that was
-still being sent when the newer one was made.
+remove each of them. A compaction puts a row for each digest that is not out of the audience in place of all older rows:
+a `member`, `unsure` or `refused` row. Its row `compacted` makes them valid. An `overtaken` plan repeats the rows of an
+older plan that was still being sent when the newer one was made.
 
 Two runs that do not see each other's plan may give both the same number: the one that reads its plan back last stops.
-`session` tells their rows apart: a plan is settled by a row of its number and session. A plan has a number at least 3
-above all that its run has seen. So the numbers after a plan, of its refusals and of a compaction, are those of no plan
-that is sent.
+`session` tells their rows apart: a plan is settled by a row of its number and session. A plan's number is at least 3
+above all that its run has seen: the numbers after it are free for its refusals and a compaction.
 
 A digest is a member if its newest row is a `join` of a settled plan, or a `member` of a compaction. A digest whose
 newest row is a `join` or `leave` of an unsettled plan, or `unsure`, is unsure: the next plan makes it join or leave
@@ -56,17 +52,17 @@ log = logging.getLogger(__name__)
 
 REPLACE_MODE = "replace"
 DIFFERENCE_MODE = "difference"
-"""The modes of a run: it replaces everybody in the audience, or sends only the changes."""
+"""The modes of a run: it replaces everybody, or sends only the changes."""
 JOINERS = "join"
 LEAVERS = "leave"
 UNSURE_LEAVERS = "unsure leave"
 REPLACEMENT = "replacing"
 PLAN_ROW_COUNT_EVENTS = (b"planned", b"replacing")
-"""The events whose row says how many rows a plan has."""
+"""The events whose `figure` is the number of the plan's rows."""
 # The rows that end a plan, and those that make all older rows void.
 _SETTLED_EVENTS = "('settled', 'replaced', 'compacted')"
 _VOIDING_EVENTS = "('replaced', 'compacted')"
-# SQL for what tells a plan from all others.
+# Tells a plan from all others.
 _PLAN_KEY = "concat(cast(plan AS varchar), ' ', session)"
 COLUMN_DEFINITIONS = """\
 audience_id varchar, plan bigint, op varchar, digest varchar, joined bigint, figure bigint, resent bigint,
@@ -74,43 +70,39 @@ ad_account_id varchar, customer_list_id varchar, session varchar, time bigint"""
 # The values of a row with a digest in the columns about an event.
 _DIGEST_ROW_EVENT_COLUMNS = """\
 cast(NULL AS bigint) AS resent, cast(NULL AS varchar) AS ad_account_id, cast(NULL AS varchar) AS customer_list_id"""
-# Queries skip rows by `time`, in seconds; clocks and plan numbers may differ by up to a day.
+# Queries skip rows by `time`; clocks and plan numbers may differ by up to a day.
 _TIME_SLACK_SECONDS = 86_400
-# The ledger is compacted at this many rows for each member, with a margin, or at this many plans, as queries name each,
-# or if somebody left this many milliseconds ago: of a mirror that runs each day, nobody stays longer than thirty days.
+# The ledger is compacted at this many rows for each member, with a margin, at this many plans, since queries name each,
+# or if somebody left this long ago: of a mirror that runs each day, nobody stays longer than thirty days.
 _COMPACTION_ROWS_PER_MEMBER = 3
 _COMPACTION_ROWS_MARGIN = 100
 _COMPACTION_PLANS = 1000
 _COMPACT_WHEN_LEAVER_OLDER_MILLIS = 29 * 86_400_000
-# The least difference between a plan's number and those that its run has seen.
 _LEAST_PLAN_NUMBER_GAP = 3
 _TABLE_CREATION_RETRY_WAIT = 2.0
-# Digests in a statement: Treasure Data takes statements of a million characters.
+# Treasure Data takes statements of a million characters.
 _MOST_DIGESTS_PER_STATEMENT = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerPlans:
-    """The state of an audience's ledger, the record of who was added and removed, before a mirror run.
-
-    A plan is the changes of one run. Fields name plans by their numbers; 0 is no plan.
-    """
+    """The state of an audience's ledger before a mirror run. Plans are named by their numbers; 0 is no plan."""
 
     number: int  # of the plan that this run makes
     seen: int = 0  # the newest plan
     settled: int = 0  # the newest plan of which all is on Pinterest, or a newer compaction
     base: int = 0  # the newest plan that makes all older rows void
     adopted: int = 0  # 1 if the audience kept people from before the ledger began (`begin: adopt`)
-    compacted: int = 0  # the newest compaction (a row for each member in place of older rows)
+    compacted: int = 0  # the newest compaction
     replacing: int = 0  # the newest plan to replace everybody, settled or not
     sent: Sequence[str] = ("",)  # the number and session of each settled plan, as "7 0123abcd"; "" is of none
     oldest: int = 0  # the oldest plan, void ones included
-    ad_account_id: str = ""  # of the newest settled plan, "" without such a plan
-    customer_list_id: str = ""  # of the newest settled plan, "" without such a plan
+    ad_account_id: str = ""  # of the newest settled plan, as the next
+    customer_list_id: str = ""
 
     @property
     def may_have_unknown_people(self) -> bool:
-        """Whether the audience may contain people who are not in the ledger: those from before the first mirror run."""
+        """Whether the audience may contain people from before the first mirror run, who are not in the ledger."""
         return not self.base or self.adopted > 0
 
 
@@ -118,18 +110,18 @@ class LedgerPlans:
 class Ledger:
     """Reads and writes the ledger: a table that records who was added to an audience and who was removed.
 
-    The changes of each run are a plan with a number. Methods that run statements raise JobError and TreasureDataError.
+    Methods that run statements raise JobError and TreasureDataError.
     """
 
-    jobs: MirrorJobs  # runs the statements
+    jobs: MirrorJobs
     name: str  # of the table
-    ad_account_id: str  # of the audience
+    ad_account_id: str
     state: LedgerPlans = LedgerPlans(number=0)  # as `load_state` reads it; later with the run's plan
 
     def load_state(self, *, now: float, may_create: bool) -> None:
         """Set `state` to what the ledger says about the audience. Drop temporary tables that earlier runs have left.
 
-        `now`: in Unix seconds. `may_create`: create the ledger's table if it is missing.
+        `now`: in Unix seconds. `may_create`: whether to create a missing ledger.
         """
         table = self.jobs.list_tables_and_drop_leftovers(now=now).get(self.name)
         if table is None:
@@ -161,23 +153,18 @@ SELECT greatest(cast(to_unixtime(now()) * 1000 AS bigint), coalesce(max(plan), 0
         self.state = LedgerPlans(**{**row, "sent": row["sent"].split(",")})
 
     def build_valid_rows_clause(self) -> str:
-        """Return the FROM and WHERE clauses for the audience's rows with a digest that no newer row makes void.
-
-        A row `replaced` or `compacted` makes all rows of older plans void.
-        """
+        """Return the FROM and WHERE clauses for the audience's rows with a digest that no newer row makes void."""
         # `member` rows of an unfinished compaction must not count. Its other rows repeat what older rows say.
         return f"""{self._from_audience_rows}
     AND digest IS NOT NULL AND plan BETWEEN {self.state.base} AND {self.state.seen}
     AND (op IN ('join', 'leave', 'refused', 'out', 'unsure') OR plan = {self.state.compacted})"""
 
     def build_new_rows_query(self) -> str:
-        """Return the query that reads all rows of the audience written since `state` was read, by this run and others.
+        """Return the query for the `op`, `digest` and `figure` of rows written since `state` was read, by any run.
 
-        Its columns are `op`, `digest` and `figure`. In rows of another run, which belong to a newer plan or make the
-        rows in `state` void, `op` is NULL.
+        In rows of another run, which belong to a newer plan or make the rows in `state` void, `op` is NULL.
         """
         state = self.state
-        # Rows of a newer plan; or an older plan became a base meanwhile: the rows in `state` are void.
         return f"""\
 SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
 {self._from_audience_rows} AND time >= {state.number // 1000 - _TIME_SLACK_SECONDS}
@@ -186,8 +173,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
     def find_newer_plan(self) -> int | None:
         """Return the number of the newest plan that another run made after it had read this run's plan, or None.
 
-        A plan is the changes of one run. Only plans whose run had seen this run's plan matter: any other run finds it
-        when it reads its own plan back, and stops.
+        A run that had not read this run's plan finds it when it reads its own back, and stops.
         """
         plan = self.state.number
         query = (
@@ -201,8 +187,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
     def insert_plan(self, changes_select: str, figures: MirrorFigures, *, customer_list_id: str) -> None:
         """Insert this run's plan into the ledger.
 
-        `changes_select`: a SELECT of its `op` (join or leave), `digest` and `figure`. `figures`: the counts of the
-        changes. `customer_list_id`: the audience's list.
+        `changes_select`: a SELECT of its `op` (join or leave), `digest` and `figure`.
         """
         number = self.state.number
         rows = f"SELECT op, digest, CASE op WHEN 'join' THEN {number} END AS joined, figure FROM ({changes_select})"
@@ -225,11 +210,11 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         refused: Sequence[bytes],
         keeps_unsure_leavers: bool,
     ) -> int:
-        """Record that this run's plan, its changes, is on Pinterest, and update `state`.
+        """Record that this run's plan is on Pinterest, and update `state`.
 
         Returns how many of the people whom Pinterest refused to add (`refused`, their digests) are no members.
-        `figures`: the counts of the changes. `customer_list_id`: the audience's list, now. `keeps_unsure_leavers`:
-        whether those whom no settled plan has joined may be in the audience still.
+        `customer_list_id`: the audience's list, now. `keeps_unsure_leavers`: whether leavers whom no settled plan has
+        joined may be in the audience still.
         """
         state = self.state
         replaces = figures.mode == REPLACE_MODE
@@ -265,8 +250,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
     def insert_refused_digests(self, digests: Sequence[bytes], *, is_plan_settled: bool) -> None:
         """Insert rows about people of this run's plan whom Pinterest refused to add, except members.
 
-        `is_plan_settled`: whether the plan is. In one that failed, the people whom an earlier plan may have added are
-        unsure without a row.
+        In a plan that failed, those whom an earlier plan may have added are unsure without a row.
         """
         op = "CASE figure WHEN 2 THEN 'unsure' ELSE 'refused' END" if is_plan_settled else "'out'"
         noted = "coalesce(figure, 2) = 2" if is_plan_settled else "figure IS NULL"
@@ -277,9 +261,9 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
             self._insert_op_for_digests("note whom Pinterest refused to add", op, where)
 
     def _insert_op_for_digests(self, purpose: str, op_sql: str, where: str) -> None:
-        """Insert rows with another `op`, `op_sql`, about the digests of this run's plan for which `where` holds.
+        """Insert rows with the `op` of `op_sql` about the digests of this run's plan for which `where` holds.
 
-        They have a number of their own: a digest's newest row must win over that of the plan.
+        They have the next plan number, to win over those of the plan.
         """
         rows = (
             f"SELECT {op_sql} AS op, digest, cast(NULL AS bigint) AS joined, cast(NULL AS bigint) AS figure\n"
@@ -295,10 +279,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         return f"plan = {plan} AND session = '{self.jobs.token}' AND time >= {earliest}"
 
     def _insert_from_select(self, purpose: str, select: str) -> None:
-        """Insert the rows of the SQL `select` into the ledger. `purpose`: what the statement does, for its first line.
-
-        `select` has all columns but audience_id, session and time, which are added.
-        """
+        """Insert the rows of `select`, which has all columns but audience_id, session and time."""
         statement = f"""\
 INSERT INTO {self._quoted_table}
   (audience_id, plan, op, digest, joined, figure, resent, ad_account_id, customer_list_id, session, time)
@@ -313,13 +294,12 @@ FROM (
     def record_changes_as_unsure(self, *changes: str) -> None:
         """Record that it is uncertain which people of this run's plan are in the audience, since a newer plan exists.
 
-        `changes`: which of JOINERS, LEAVERS and REPLACEMENT may have been sent. The next run sends the people of
-        JOINERS and LEAVERS again. It replaces everybody if these people are no longer in the ledger, or after
-        REPLACEMENT.
+        `changes`: which of JOINERS, LEAVERS and REPLACEMENT may have been sent. The next run sends the joiners and
+        leavers again. It replaces everybody if they are no longer in the ledger, or after REPLACEMENT.
         """
         ops = ", ".join(f"'{change}'" for change in changes)
         from_sent_rows = f"{self._from_audience_rows} AND {self._build_plan_condition()} AND op IN ({ops})"
-        # REPLACEMENT has only an event row, so its count of digests is 0.
+        # REPLACEMENT has only an event row, and so no digests.
         rows = f"""\
 SELECT number AS plan, op, digest, CASE WHEN digest IS NULL THEN newest END AS joined,
   cast(NULL AS bigint) AS figure, {_DIGEST_ROW_EVENT_COLUMNS}
@@ -339,13 +319,12 @@ FROM (
         """Replace all rows by one for each member or refused digest, if the ledger has far more rows, or many plans.
 
         Also if somebody left thirty days ago: whoever has left is then out of the ledger. Void rows are always deleted.
-        Every plan must be settled. `member_count`: the members of the audience. `valid_row_count`: the rows with a
-        digest that no newer row voids. `oldest_leaver_plan`: the plan of the oldest digest, 0 for none, that is neither
-        in the query nor in the audience. `refused_leavers_select`: a SELECT of those of them whom Pinterest has
-        refused. If this fails, it logs a warning, and the next run tries again.
+        Every plan must be settled. A failure is only logged. `valid_row_count`: the rows with a digest that no newer
+        row voids. `oldest_leaver_plan`: the plan of the oldest digest, 0 for none, that is neither in the query nor in
+        the audience. `refused_leavers_select`: a SELECT of those of them whom Pinterest has refused.
         """
-        # The new rows have the next plan number, and no query reads them before all are written. Rows that other runs
-        # write meanwhile have a higher number, and count as well. Two compactions at once write the same rows.
+        # No query reads the new rows before all are written. Rows that other runs write meanwhile have a higher number,
+        # and count as well. Two compactions at once write the same rows.
         state = self.state
         is_large = (
             valid_row_count > _COMPACTION_ROWS_PER_MEMBER * member_count + _COMPACTION_ROWS_MARGIN
@@ -400,11 +379,7 @@ SELECT count(*) AS members {self._from_audience_rows} AND plan = {number} AND se
         row_count: int | str = "NULL",
         resent: int | str = "NULL",
     ) -> str:
-        """Return a SELECT of the one ledger row about an `event` of a plan, such as "settled".
-
-        `plan_seen`: the newest plan that was taken into account. `row_count`: how many rows with a digest the plan has.
-        `resent`: how many members are sent again; in a compaction, 1 if the audience was adopted.
-        """
+        """Return a SELECT of the one ledger row about an `event` of a plan, such as "settled"."""
         return f"""\
 SELECT cast({plan} AS bigint) AS plan, '{event}' AS op, cast(NULL AS varchar) AS digest,
   cast({plan_seen} AS bigint) AS joined, cast({row_count} AS bigint) AS figure, cast({resent} AS bigint) AS resent,
@@ -420,9 +395,9 @@ SELECT cast({plan} AS bigint) AS plan, '{event}' AS op, cast(NULL AS varchar) AS
 
 
 def build_row_state_sql(settled_plans: Sequence[str]) -> str:
-    """Return SQL for the `state` that a ledger row about a digest gives it. `settled_plans`: as in `LedgerPlans.sent`.
+    """Return SQL for the `state` that a row about a digest gives it. `settled_plans`: as in `LedgerPlans.sent`.
 
-    "in" the audience, "out" of it, "refused", "unsure", or, in a plan that is not settled, "joining" or "leaving".
+    It is "in" (the audience), "out", "refused", "unsure", or, by a plan that is not settled, "joining" or "leaving".
     """
     settled = ", ".join(map(quote_literal, settled_plans))
     return f"""CASE
@@ -434,7 +409,7 @@ def build_row_state_sql(settled_plans: Sequence[str]) -> str:
 
 
 def require_ledger_columns(columns: Collection[str], table: str) -> None:
-    """Raise MirrorError if a table, which has these `columns`, is not a ledger. `table`: its name, for the message."""
+    """Raise MirrorError unless a ledger may have these `columns`. `table`: its name, for the message."""
     if missing := sorted({column.split()[0] for column in COLUMN_DEFINITIONS.split(",")} - {"time", *columns}):
         raise MirrorError(
             f"the table {table} is not a mirror's ledger: it has no column {' and no '.join(missing)}. Nothing was "
@@ -443,7 +418,7 @@ def require_ledger_columns(columns: Collection[str], table: str) -> None:
 
 
 def _build_digest_rows_select(select: str, *, plan: int) -> str:
-    """Return a SELECT of rows of a plan. `select` gives their `op`, `digest`, `joined` and `figure`."""
+    """Return a SELECT of a plan's rows. `select` gives their `op`, `digest`, `joined` and `figure`."""
     return (
         f"SELECT cast({plan} AS bigint) AS plan, op, digest, joined, figure, {_DIGEST_ROW_EVENT_COLUMNS} "
         f"FROM ({select})"

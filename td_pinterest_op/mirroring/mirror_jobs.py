@@ -1,4 +1,4 @@
-"""Run the statements of one try of a mirror (an execution of its task), each as a job. Create and drop its tables."""
+"""Run the statements of one try of a mirror (an execution of its task), each as a job, and drop its tables."""
 
 import logging
 import re
@@ -21,17 +21,16 @@ log = logging.getLogger(__name__)
 TableName = str  # quoted, after its database
 JobId = str
 
-# As `create_temporary_table` names temporary tables; the audience is an id, or one that is to be created.
+# As `create_temporary_table` names them; the audience is an id, or "new".
 _TEMPORARY_TABLE_PATTERN = re.compile(r"pinterest_(changes|digests|suppress|consent)_([0-9]+|new)(_[0-9a-f]{8}){2}")
-_LEFTOVER_TABLE_AGE_SECONDS = 6 * 3600  # seconds, after which a temporary table of another run is not used any more
+_LEFTOVER_TABLE_AGE_SECONDS = 6 * 3600  # after which no run uses a temporary table any more
 
 
 @dataclass(kw_only=True)
 class MirrorJobs:
-    """Runs the SQL statements of a mirror run as jobs. Creates temporary tables, and drops them.
+    """Runs the SQL statements of a mirror run as jobs. Creates temporary tables, which no other try reads.
 
-    The tables belong to one try (an execution of the task): no other try reads them. Methods raise JobError and
-    TreasureDataError.
+    Methods raise JobError and TreasureDataError.
     """
 
     td: TreasureData
@@ -40,30 +39,29 @@ class MirrorJobs:
     audience_id: str = "new"  # until the audience is found or created
     session_task_key: str  # `Task.session_task_key`
     token: str = field(default_factory=lambda: secrets.token_hex(4))  # identifies this try
-    tables: list[str] = field(default_factory=list)  # the names of this try's tables
+    tables: list[str] = field(default_factory=list)  # this try's, by name
 
     def run(self, purpose: str, statement: str, *, embedded_query: JobOrQuery | None = None) -> JobId:
         """Run a statement that returns no rows, and return its job's id.
 
-        `purpose`: what the statement is for, added as a comment in front. `embedded_query`: the user's query that the
-        statement contains, if any.
+        `purpose`: what it is for, added as a comment in front. `embedded_query`: the user's query that it contains.
         """
         return run_statement_job(self.td, self._build_source(purpose, statement, embedded_query))
 
     def read_rows(self, purpose: str, statement: str) -> Iterable[list[list[Any]]]:
-        """Run a query, and return its rows in blocks of columns. `purpose`: see `run`."""
+        """Run a query, and return its rows in blocks of columns."""
         return open_job_rows(self.td, self._build_source(purpose, statement))
 
     def read_rows_as_dicts(self, purpose: str, statement: str) -> list[dict[str, Any]]:
-        """Run a query with few rows, and return each row as a dict by column name. `purpose`: see `run`."""
+        """Run a query with few rows, and return each row as a dict by column name."""
         return read_small_result(self.td, self._build_source(purpose, statement))
 
     def create_temporary_table(
         self, kind: str, purpose: str, select: str, *, embedded_query: JobOrQuery | None
     ) -> tuple[TableName, JobId]:
-        """Create a temporary table of the rows of the SQL `select`. Return its quoted name and the job's id.
+        """Create a temporary table of the rows of `select`. Return its quoted name and the job's id.
 
-        `kind`: a word of the table's name, such as "digests". `purpose`, `embedded_query`: see `run`.
+        `kind`: a word of the table's name, such as "digests".
         """
         table = f"pinterest_{kind}_{self.audience_id}_{self.session_task_key}_{self.token}"
         self.tables.append(table)
@@ -73,8 +71,7 @@ class MirrorJobs:
     def list_tables_and_drop_leftovers(self, *, now: float) -> dict[str, ListedTable]:
         """Drop temporary tables that earlier runs have left. Return all tables found in the database, by name.
 
-        A table of another session is dropped only if it is six hours old, whatever audience it was for. `now`: in Unix
-        seconds.
+        A table of another session is dropped only if it is six hours old. `now`: in Unix seconds.
         """
         # As Treasure Data writes the time at which a table was created.
         before = datetime.fromtimestamp(now - _LEFTOVER_TABLE_AGE_SECONDS, timezone.utc).strftime(
@@ -90,8 +87,7 @@ class MirrorJobs:
         return tables
 
     def drop_tables(self, tables: Iterable[str]) -> None:
-        """Drop the named tables, unless the process is about to stop. A failure is only logged as a warning."""
-        # There is no time left after a signal.
+        """Drop the named tables, unless a signal leaves no time for it. A failure is only logged as a warning."""
         if shutdown.is_requested():
             return
         try:
@@ -101,11 +97,9 @@ class MirrorJobs:
             log.warning("could not delete temporary tables in %s; a later run tries again: %s", self.database, error)
 
     def _build_source(self, purpose: str, statement: str, embedded_query: JobOrQuery | None = None) -> JobOrQuery:
-        """Return the `JobOrQuery` of a job that runs `statement`, after comments: the purpose and the user's own.
-
-        Only a statement that contains the user's query (`embedded_query`) gets the time of the session, from which its
-        TD_INTERVAL counts. The other statements are about the ledger of now, also in a session of the past.
-        """
+        """Return the job that runs `statement`, after comments: the purpose and the user's own."""
+        # Only the user's query gets the time of the session, from which TD_INTERVAL counts: the others are about the
+        # ledger of now, also in a session of the past.
         source = embedded_query or replace(self.source, query="", scheduled_time=None)
         text = f"-- td_pinterest_op: mirror: {purpose}\n{find_first_comments(source.query)}{statement}"
         return replace(source.with_new_job_for_each_try(text), purpose=purpose)

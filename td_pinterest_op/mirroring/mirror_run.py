@@ -1,8 +1,4 @@
-"""The steps of a mirror run that take place in the warehouse, in the order of the methods of `MirrorWarehouseSteps`.
-
-They check the ledger's state, compare the query's people with the ledger, check how many would leave, write the changes
-into the ledger as a plan, and, once they are sent, mark the plan as settled. The package's docstring has the whole run.
-"""
+"""The steps of a mirror run that take place in the warehouse. The folder's docstring has the whole run."""
 
 import contextlib
 import logging
@@ -11,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import compress
 from typing import Any
 
 from td_pinterest_op.errors import LimitError, MirrorError, extend_errors
@@ -44,39 +39,37 @@ _DEFAULT_MAX_LEAVE_RATIO = 0.2  # if the settings have none
 
 @dataclass(kw_only=True)
 class MirrorWarehouseSteps:
-    """The steps of a mirror run that take place in the warehouse. They store their counts in `stats`.
+    """The warehouse's part of a mirror run: its steps, in the order of the methods. Their counts are stored in `stats`.
 
-    `lists`: the queries of the opt-out and consent lists, by name. Methods raise JobError, TreasureDataError and
-    MirrorError.
+    Methods raise JobError, TreasureDataError and MirrorError.
     """
 
-    ledger: Ledger  # who is in the audience
+    ledger: Ledger
     settings: ExportSettings
-    lists: Mapping[str, JobOrQuery]
+    lists: Mapping[str, JobOrQuery]  # the queries of the opt-out and consent lists, by name
     stats: Stats
     # What `write_and_count_changes` finds.
     counts: Mapping[str, Any] = field(default_factory=dict)  # the row of `build_change_counts_query`
-    figures: MirrorFigures = field(default_factory=MirrorFigures)  # of people, members and changes
-    _changes_table: str = ""  # the name of the table with the changes, see `build_changes_select`
-    _list_type: str = ""  # the type of a customer list for the query's identifiers
+    figures: MirrorFigures = field(default_factory=MirrorFigures)
+    _changes_table: str = ""  # has the rows of `build_changes_select`
+    _list_type: str = ""  # of a customer list for the query's identifiers
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # temporary, until `close`
 
     @property
     def jobs(self) -> MirrorJobs:
-        """The object that runs the statements in the warehouse."""
+        """The ledger's jobs."""
         return self.ledger.jobs
 
     def close(self) -> None:
-        """Free memory, delete temporary files, and drop the run's temporary tables."""
+        """Delete temporary files, and drop the run's temporary tables."""
         self._files.close()
         self.jobs.drop_tables(self.jobs.tables)
 
     def check_ledger_and_first_run(self, *, customer_list_id: str, audience_size: int | None) -> None:
         """Raise MirrorError if the ledger is about another ad account or customer list than the audience's.
 
-        Raises LimitError if a first run would meet people in the audience, and the setting `begin` does not say
-        whether they stay. `customer_list_id`: the audience's list at Pinterest. `audience_size`: how many are in it,
-        None if unknown. A run that replaces everybody may begin with any ledger.
+        A run that replaces everybody may begin with any ledger. Raises LimitError if a first run would meet people in
+        the audience, and the setting `begin` does not say whether they stay. `audience_size`: None if unknown.
         """
         state = self.ledger.state
         settings = self.settings
@@ -89,8 +82,8 @@ class MirrorWarehouseSteps:
                 "else has switched the audience, or ad_account_id is another. Nothing was sent. To go on, set rebuild: "
                 "true for one run, which replaces the people of the audience and starts the ledger again"
             )
-        # Whether the newest settled plan replaced everybody, and the ledger was not compacted since. If Pinterest
-        # refused to add somebody, the number after the replace is a settled plan too.
+        # Without a compaction since. If Pinterest refused to add somebody, the number after the replace is a settled
+        # plan too.
         ends_with_replace = state.base != state.compacted and state.settled <= state.base + 1
         if settings.rebuild and ends_with_replace:
             log.warning(
@@ -118,10 +111,9 @@ class MirrorWarehouseSteps:
     def write_and_count_changes(self) -> UserQuery:
         """Compare the query's people with the ledger: write who joins and who leaves to a table, and count them.
 
-        Returns the query. The counts are in `counts`, `figures` and `stats`. Raises LimitError if an opt-out or consent
-        list cannot be used.
+        Returns the query. Raises LimitError if an opt-out or consent list cannot be used.
         """
-        # Ask for the columns of all queries first: an error in a query then shows before anything is hashed.
+        # Before anything is hashed, so that an error in a query shows first.
         td = self.jobs.td
         lists = fetch_list_columns(td, self.lists, self.settings)
         list_columns = {name: query.columns for name, query in lists.items()}
@@ -136,8 +128,8 @@ class MirrorWarehouseSteps:
                 list_tables[name], self.stats.list_jobs[name] = self.jobs.create_temporary_table(
                     name, f"hash the list `{name}`", select, embedded_query=self.lists[name]
                 )
-        # Hash the people. If some may be withheld or have several identifiers, this is a statement of its own, with a
-        # table: together with the comparison it would need the memory of both. Else the comparison hashes them.
+        # If some people may be withheld or have several identifiers, hashing them is a statement of its own: together
+        # with the comparison it would need the memory of both.
         control = self.settings.control
         if list_tables or control or not has_single_identifier_rows(query.columns):
             select = withholding_sql.build_withholding_select(query, list_tables=list_tables, control=control)
@@ -146,8 +138,8 @@ class MirrorWarehouseSteps:
             table, self.stats.job_id = self.jobs.create_temporary_table(
                 "digests", purpose, select, embedded_query=people
             )
-            # Check the lists only now, although the dearest statement was in vain if a list cannot be used: to count
-            # them before it would delay it, and lengthen the time in which an opt-out comes too late.
+            # Only now, although the dearest statement was in vain if a list cannot be used: counting the lists before
+            # would lengthen the time in which an opt-out comes too late.
             if list_tables:
                 counts_select = withholding_sql.build_list_statistics_select(list_tables)
                 list_stats = {}
@@ -167,7 +159,6 @@ class MirrorWarehouseSteps:
             select = withholding_sql.build_all_digests_select(query)
             embedded_query = people
         replaces = self._replaces_everybody
-        # Compare the people with the ledger, and count the changes.
         changes = build_changes_select(
             select, ledger=self.ledger, replaces_everybody=replaces, resend_days=self.settings.resend_days
         )
@@ -180,10 +171,9 @@ class MirrorWarehouseSteps:
             "count who joins and who leaves", build_change_counts_query(self._changes_table)
         )
         self._list_type = choose_customer_list_type(query.columns)
-        # Turn the counts into statistics.
         counts = self.counts
         stats = self.stats
-        # A column of arrays counts twice: a row may have several values.
+        # A row may have several values in a column of arrays.
         stats.columns = len(query.columns) + sum(column.is_array for column in query.columns)
         stats.read = counts["row_count"]
         stats.invalid_rows = counts["invalid_rows"]
@@ -216,7 +206,7 @@ class MirrorWarehouseSteps:
     def check_leave_ratio(self) -> None:
         """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows.
 
-        Leavers are the members who are not among the query's people any more, even if the run replaces everybody.
+        A run that replaces everybody has leavers too: the members who are not among the query's people any more.
         """
         figures = self.figures
         leavers = self.counts["leavers"]
@@ -235,7 +225,7 @@ class MirrorWarehouseSteps:
 
         The keys are JOINERS, LEAVERS (members) and UNSURE_LEAVERS (digests that may be in the audience, although no
         settled plan has joined them). Raises MirrorError if another run has made a plan or compacted the ledger
-        meanwhile, or if the plan is not complete. `customer_list_id`: the audience's list.
+        meanwhile, or if the plan is not complete.
         """
         figures = self.figures
         changed = "'join', 'stay'" if figures.mode == REPLACE_MODE else "'join', 'unsure', 'due', 'leave'"
@@ -244,7 +234,6 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
   CASE WHEN op = 'due' OR (op = 'leave' AND was_member = 0) THEN 1 WHEN op = 'unsure' THEN 2 END AS figure
   FROM {self._changes_table} WHERE op IN ({changed})"""
         self.ledger.insert_plan(changes, figures, customer_list_id=customer_list_id)
-        # Sort the rows into joiners and leavers. In a row of another run, `op` is NULL.
         kinds = {JOINERS: (b"join", None), LEAVERS: (b"leave", None), UNSURE_LEAVERS: (b"leave", 1)}
         spools = {kind: self._files.enter_context(contextlib.closing(Spool())) for kind in kinds}
         proofs: list[int] = []
@@ -255,9 +244,9 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
                     "ledger. Nothing was sent. Run this task again"
                 )
             proofs += [figure for op, figure in zip(ops, figures_, strict=True) if op in PLAN_ROW_COUNT_EVENTS]
-            of_rows = [(op, figure if op == b"leave" else None) for op, figure in zip(ops, figures_, strict=True)]
+            rows = [(op, figure if op == b"leave" else None) for op, figure in zip(ops, figures_, strict=True)]
             for kind, spool in spools.items():
-                spool.add(list(map(unhexlify, compress(digests, [each == kinds[kind] for each in of_rows]))))
+                spool.add([unhexlify(digest) for digest, row in zip(digests, rows, strict=True) if row == kinds[kind]])
         for spool in spools.values():
             spool.finish()
         written = sum(spool.unique_count for spool in spools.values())
@@ -271,10 +260,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
     def settle_plan_and_compact(
         self, customer_list_id: str, *, refused: Sequence[bytes], keeps_unsure_leavers: bool
     ) -> None:
-        """Mark the plan in the ledger as settled, once all of it has been sent to Pinterest, and compact the ledger.
-
-        For the parameters see `Ledger.settle_and_count_refused`.
-        """
+        """Settle the plan, which was sent, and compact the ledger. Parameters: as of `settle_and_count_refused`."""
         with extend_errors(". The whole plan was sent, but is not settled in the ledger: the next run sends it again"):
             refused_count = self.ledger.settle_and_count_refused(
                 self.figures,
@@ -285,10 +271,9 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         self.count_members_and_compact(refused_count=refused_count)
 
     def count_members_and_compact(self, *, refused_count: int = 0) -> None:
-        """Store the member count in `stats`. In a large ledger, put a row for each member in place of all rows.
+        """Store the member count in `stats`. Compact the ledger if that is due. Call this once nothing is left to send.
 
-        To be called only if nothing is left to send. `refused_count`: how many people Pinterest refused to add in this
-        run; they are no members.
+        `refused_count`: how many people Pinterest refused to add in this run; they are no members.
         """
         members = self.figures.people - self.counts["refused"] - refused_count
         self.stats.members = None if self.ledger.state.may_have_unknown_people else members

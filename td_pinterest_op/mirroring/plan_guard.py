@@ -14,7 +14,7 @@ from td_pinterest_op.runtime.shutdown import start_thread
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.stats import Stats
 
-# Seconds for which the ledger's answer, that there is no newer plan, is trusted, unless a request has waited since.
+# For which the ledger's answer that there is no newer plan is trusted, unless a request has waited since.
 _PLAN_TRUSTED_SECONDS = 10.0
 
 
@@ -23,8 +23,8 @@ class PlanGuard:
     """Stops a mirror run from sending its plan (the run's changes) once the ledger has a newer plan of another run.
 
     The ledger is asked after each wait (`RateLimiter.past_wait_count`), before anything else is sent, and otherwise ten
-    seconds after its last answer, while sending goes on. `trust_plan_as_newest` must be called first,
-    right after the plan was read.
+    seconds after its last answer, in a thread, while sending goes on. `trust_plan_as_newest` must be called right after
+    the plan was read.
     """
 
     ledger: Ledger
@@ -32,7 +32,7 @@ class PlanGuard:
     client: Client
     _waits: int = 0  # the client's number of waits when the ledger was asked
     _trusted_until: float = 0.0
-    _question: Future[None] | None = None  # to the ledger, still to be answered
+    _question: Future[None] | None = None  # to the ledger
     _changes: list[str] = field(default_factory=list)  # what may have been sent: JOINERS, LEAVERS, REPLACEMENT
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -40,12 +40,12 @@ class PlanGuard:
         self.client.check_write = self._require_newest_plan_before_write
 
     def trust_plan_as_newest(self) -> None:
-        """Trust from now on, for ten seconds, that this run's plan is the newest. The ledger is not asked."""
+        """Trust for ten seconds that this run's plan is the newest. The ledger is not asked."""
         self._waits = self.client.rate_limiter.past_wait_count
         self._trusted_until = self.client.timing.monotonic() + _PLAN_TRUSTED_SECONDS
 
     def require_newest_plan(self) -> None:
-        """Ask the ledger now. Raises MirrorError if another run has written a newer plan than this run's."""
+        """Ask the ledger now. Raises MirrorError if another run has written a newer plan."""
         waits = self.client.rate_limiter.past_wait_count
         self._question = None
         self._check_ledger_for_newer()
@@ -57,10 +57,6 @@ class PlanGuard:
         self._trusted_until = self.client.timing.monotonic() + _PLAN_TRUSTED_SECONDS
 
     def _require_newest_plan_before_write(self) -> None:
-        """Raise MirrorError before a write to Pinterest if the ledger has a newer plan, as far as is known.
-
-        Asks the ledger if the last answer is too old: after a wait at once, else in a thread, for a later write.
-        """
         with self._lock:
             if not self._changes:
                 return  # nothing of the plan is sent yet
@@ -77,8 +73,7 @@ class PlanGuard:
         """Guard a `with` block that sends changes of these kinds (JOINERS, …): a newer plan stops its writes.
 
         If the block fails and a newer plan exists, the ledger records that the changes of this block and of earlier
-        ones are unsettled, and MirrorError replaces the error. If the ledger cannot be asked, a text about it is added
-        to the error.
+        ones are unsettled, and MirrorError replaces the error.
         """
         self._changes += change_kinds
         try:
