@@ -3,8 +3,8 @@
 # To add a request:
 # 1. Test it (tests/unit/pinterest/test_api.py), and what published clients make of the emulator's answer
 #    (tests/contract/test_pinterestsdk.py).
-# 2. Add it to the emulator, as Pinterest describes it: tests/emulators/pinterest/operations.py, and the fields of its
-#    body in tests/emulators/pinterest/shapes.py.
+# 2. Add it to the emulator as Pinterest describes it, in tests/emulators/pinterest: operations.py, and shapes.py for
+#    the fields of its body.
 # 3. Write a method of `Api`. What it assumes of Pinterest is a row of docs/what-has-been-seen.md.
 import enum
 import json
@@ -31,7 +31,7 @@ _QUERY_BY_KIND = {"audiences": {"ownership_type": "OWNED"}}
 
 
 class AudienceCondition(enum.Enum):
-    """What the status of an audience means for its use. Each value lists the Pinterest statuses that have this meaning.
+    """What an audience's status means for its use. Each value lists the statuses that mean it.
 
     Any other status means MATCHING: Pinterest is still looking for the people.
     """
@@ -44,7 +44,7 @@ class AudienceCondition(enum.Enum):
 
 
 def classify_audience_status(status: str) -> AudienceCondition:
-    """Return the AudienceCondition of an audience that has this Pinterest status. An unknown status means MATCHING."""
+    """Return what Pinterest's `status` of an audience means."""
     return next(
         (condition for condition in AudienceCondition if status.upper() in condition.value), AudienceCondition.MATCHING
     )
@@ -65,7 +65,7 @@ class Audience:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Audience":
-        """Return the audience that a JSON object of Pinterest's API describes. Raises as `parse_optional_id_field`."""
+        """Return the audience that Pinterest's JSON describes. Raises as `parse_optional_id_field`."""
         return cls(
             id=parse_optional_id_field(content, "id") or "",
             name=parse_optional_field(content, "name", ""),
@@ -79,12 +79,12 @@ class Audience:
 
     @property
     def label(self) -> str:
-        """The audience's id and name as text for messages."""
+        """The audience's id and name, for messages."""
         return f"audience {self.id} {escape_and_quote(self.name)}"
 
     @property
     def is_removed(self) -> bool:
-        """Whether the audience has been removed. A removed audience can be read, but not changed."""
+        """Whether the audience was removed: it can still be read, but not changed."""
         return classify_audience_status(self.status) is AudienceCondition.REMOVED
 
 
@@ -100,7 +100,7 @@ class CustomerList:
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "CustomerList":
-        """Return the customer list that a JSON object of Pinterest's API describes. Raises as `Audience.parse`."""
+        """Return the customer list that Pinterest's JSON describes. Raises as `parse_optional_id_field`."""
         return cls(
             id=parse_optional_id_field(content, "id") or "",
             name=parse_optional_field(content, "name", ""),
@@ -111,26 +111,25 @@ class CustomerList:
 
     @property
     def is_processing(self) -> bool:
-        """Whether Pinterest is still working on the list's records, so that no audience may be able to use it yet."""
+        """Whether Pinterest is still working on the list's records. Audiences may be unable to use it until then."""
         return self.status.upper() in ("PROCESSING", "UPLOADING")
 
 
 class RecordsToSend(Protocol):
-    """Records to send to Pinterest in one request. The length is their number."""
+    """The records of one request. The length is their number."""
 
     def __len__(self) -> int: ...
 
     def iterate_json_field(self) -> Iterable[bytes]:
-        """Yield, in pieces, the field of the request's JSON with all records, such as `"records":"…"`."""
+        """Yield, in pieces, the field of the request's JSON with the records, such as `"records":"…"`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Api:
     """Pinterest's API for one ad account. Every method may raise PinterestError and the errors of `Client.send`.
 
-    A method that creates something raises MaybeAppliedError if the request may have been carried out, and does not
-    repeat it. A method that sends records raises RequestRefusedError with the status 400 or 413 if Pinterest rejects
-    them.
+    A creation that may have been carried out is not repeated: MaybeAppliedError. If Pinterest rejects records,
+    RequestRefusedError has the status 400 or 413.
     """
 
     client: Client
@@ -146,7 +145,7 @@ class Api:
         return map(Audience.parse, self.list_entities("audiences"))
 
     def find_audience(self, audience_id: str) -> Audience | None:
-        """Return the audience with this id, or None if the ad account has no such audience."""
+        """Return the audience with this id, or None if the ad account has none."""
         content = self.find_entity("audiences", audience_id)
         return None if content is None else Audience.parse(content)
 
@@ -160,13 +159,13 @@ class Api:
         return Audience.parse(self._send_write("audiences", f'create audience "{name}"', content).content)
 
     def switch_audience(self, audience_id: str, *, customer_list_id: str) -> None:
-        """Make an audience use another customer list. Only reading the audience again shows whether that is done."""
+        """Make an audience use another customer list. Only reading the audience again shows whether it does."""
         purpose = f"switch audience {audience_id} to customer list {customer_list_id}"
         content = {"operation_type": "UPDATE", "rule": {"customer_list_id": customer_list_id}}
         self._send_write("audiences", purpose, content, entity_id=audience_id)
 
     def remove_audience(self, audience_id: str) -> bool:
-        """Remove an audience. Returns False if Pinterest does not know the audience."""
+        """Remove an audience. Returns False if Pinterest does not know it."""
         purpose = f"remove audience {audience_id}"
         try:
             self._send_write("audiences", purpose, {"operation_type": "REMOVE"}, entity_id=audience_id)
@@ -179,37 +178,33 @@ class Api:
     def list_customer_lists(self, *, until: Callable[[CustomerList], bool] | None = None) -> Iterator[CustomerList]:
         """Yield the customer lists of the ad account, newest first, up to the page with the first list for `until`.
 
-        `until`: None for all lists. The listing is also read to its end if Pinterest does not show the newest first.
+        All lists are read without `until`, or if Pinterest does not show the newest first.
         """
-        last_age = None
+        ages: list[tuple[int, str]] = []
         for items in self._list_pages(f"{self._account_path}/customer_lists", order="DESCENDING"):
             lists = list(map(CustomerList.parse, items))
             yield from lists
-            ages = [build_age_key(made.id) for made in lists]
-            if ages != sorted(ages, reverse=True) or (ages and last_age and ages[0] > last_age):
+            ages = [*ages[-1:], *(build_age_key(each.id) for each in lists)]
+            if ages != sorted(ages, reverse=True):
                 until = None
             if until and any(map(until, lists)):
                 return
-            last_age = ages[-1] if ages else last_age
 
     def find_customer_list(self, list_id: str) -> CustomerList | None:
-        """Return the customer list with this id, or None if the ad account has no such list."""
+        """Return the customer list with this id, or None if the ad account has none."""
         content = self.find_entity("customer_lists", list_id)
         return None if content is None else CustomerList.parse(content)
 
     def create_customer_list(
         self, *, name: str, list_type: str, records: RecordsToSend | None = None, is_nca: bool = False
     ) -> CustomerList:
-        """Create and return a customer list with `records`. `list_type`: such as EMAIL.
-
-        `is_nca`: whether the list is for new-customer acquisition.
-        """
+        """Create and return a customer list. `list_type`: such as EMAIL. `is_nca`: for new-customer acquisition."""
         purpose = f'create customer list "{name}"' + (f" with {len(records)} records" if records else "")
         content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
         return CustomerList.parse(self._send_write("customer_lists", purpose, content, records=records).content)
 
     def change_records(self, list_id: str, records: RecordsToSend, *, operation: str) -> Response:
-        """Add records to a customer list, or remove them (`operation` is ADD or REMOVE). Returns the response."""
+        """Add records to a customer list, or remove them. `operation`: ADD or REMOVE."""
         change = "add {} records to" if operation == "ADD" else "remove {} records from"
         purpose = f"{change.format(len(records))} customer list {list_id}"
         return self._send_write(
@@ -217,15 +212,15 @@ class Api:
         )
 
     def list_entities(self, kind: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the JSON objects of all entities of a `kind`, such as `audiences`, in the ad account, newest first.
+        """Yield the JSON objects of the ad account's entities of a `kind`, such as `audiences`, newest first.
 
-        `query`: more parameters of the URL. A sequence gives one parameter several values.
+        `query`: more parameters of the URL, which may have several values.
         """
         query = {"order": "DESCENDING", **_QUERY_BY_KIND.get(kind, {}), **query}
         return self.list_items(f"{self._account_path}/{kind}", **query)
 
     def find_entity(self, kind: str, entity_id: str) -> dict[str, Any] | None:
-        """Return an entity's JSON object, or None if the ad account has no such entity. `kind`: such as `audiences`."""
+        """Return an entity's JSON object, or None if the ad account has none. `kind`: such as `audiences`."""
         purpose = f"look up {kind.removesuffix('s').replace('_', ' ')} {entity_id}"
         try:
             response = self.get(f"{self._account_path}/{kind}/{entity_id}", purpose=purpose)
@@ -234,16 +229,18 @@ class Api:
                 return None
             raise
         if response.content.get("exceptions"):
-            found = f"reports exceptions in earlier uploads [x-pinterest-rid {response.request_id}]"
-            log.warning("Pinterest's answer to the request to %s %s", purpose, found)
+            log.warning(
+                "Pinterest's answer to the request to %s reports exceptions in earlier uploads [x-pinterest-rid %s]",
+                purpose,
+                response.request_id,
+            )
         _require_response_id(response, purpose, entity_id)
         return response.content
 
     def list_items(self, path: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the JSON objects in the field `items` of all pages of a listing, each with its `id` as text.
+        """Yield the JSON objects of all pages of a listing, each with its `id` as text.
 
-        `path`: follows the endpoint, and ends with the kind of entity, such as /ad_accounts. `query`: parameters of the
-        URL.
+        `path`: as of `Request`; ends with the kind of entity, such as /ad_accounts. `query`: parameters of the URL.
         """
         return chain.from_iterable(self._list_pages(path, **query))
 
@@ -253,9 +250,8 @@ class Api:
         seen: set[str | None] = {None}  # a page that shifts while it is read repeats items
         for _ in range(_MOST_PAGES):
             response = self.get(f"{path}?{urllib.parse.urlencode(query, doseq=True)}", purpose=purpose)
-            items = parse_optional_field(
-                response.content, "items", [None]
-            )  # without the field, an answer is no listing
+            # Without the field, an answer is no listing.
+            items = parse_optional_field(response.content, "items", [None])
             page = {parse_id(item.get("id")) if isinstance(item, dict) else None: item for item in items}
             yield [{**item, "id": id_} for id_, item in page.items() if id_ not in seen]
             _raise_unless_valid(None not in page, response, purpose, "the answer has no items with ids of digits")
@@ -267,7 +263,7 @@ class Api:
         _raise_unless_valid(False, response, purpose, f"the listing has no end: {_MOST_PAGES:,} pages were read")
 
     def get(self, path: str, *, purpose: str) -> Response:
-        """Send a GET request for a `path` and return the response. `purpose` completes "the request to …" in errors."""
+        """Send a GET request. `path`, `purpose`: as of `Request`."""
         return self.client.send(Request(method="GET", path=path, purpose=purpose), self.tokens)
 
     def _send_write(
@@ -279,10 +275,10 @@ class Api:
         entity_id: str | None = None,
         records: RecordsToSend | None = None,
     ) -> Response:
-        """Create an entity of a `kind`, such as `audiences`, or change the one with `entity_id`. Return the response.
+        """Create an entity of a `kind`, such as `audiences`, or change the one with `entity_id`.
 
-        The request has the JSON fields `content` and the `records`. `purpose` completes "the request to …" in errors.
-        Raises PinterestError if the response has `exceptions`, no id, or that of another entity.
+        `content`: the JSON fields besides the records. Raises PinterestError if the response has `exceptions`, no id,
+        or that of another entity.
         """
         body = json.dumps(content).encode()
         request = Request(
@@ -304,21 +300,18 @@ class Api:
 def _raise_unless_valid(
     is_valid: object, response: Response, purpose: str, problem: str, *, is_write: bool = False
 ) -> None:
-    """Raise PinterestError "Pinterest answered … to the request to `purpose`, but `problem`" if not `is_valid`.
-
-    `is_write`: whether the request may have changed something.
-    """
+    """Raise PinterestError "Pinterest answered … to the request to `purpose`, but `problem`" if not `is_valid`."""
     if not is_valid:
-        text = f"Pinterest answered {response.status} to the request to {purpose}, but {problem}"
-        rid = f" [x-pinterest-rid {response.request_id}]"
-        raise PinterestError(text + rid, status=response.status, maybe_applied=is_write)
+        raise PinterestError(
+            f"Pinterest answered {response.status} to the request to {purpose}, but {problem} "
+            f"[x-pinterest-rid {response.request_id}]",
+            status=response.status,
+            maybe_applied=is_write,
+        )
 
 
 def _require_response_id(response: Response, purpose: str, entity_id: str | None, *, is_write: bool = False) -> None:
-    """Raise PinterestError unless a response has the id `entity_id`, or any valid id if that is None.
-
-    `purpose`, `is_write`: as of `_raise_unless_valid`.
-    """
+    """Raise PinterestError unless a response has the id `entity_id`, or any valid id if that is None."""
     id_ = parse_id(response.content.get("id"))
     expected = f"the id {entity_id}" if entity_id else "an id of digits"
     problem = f"the answer does not have {expected}, so it is unknown whether Pinterest carried out the request"
@@ -326,12 +319,12 @@ def _require_response_id(response: Response, purpose: str, entity_id: str | None
 
 
 def build_age_key(entity_id: str) -> tuple[int, str]:
-    """Return a sort key for the id of an audience or list that puts the oldest first: ids are growing numbers."""
+    """Return a sort key for ids that puts the oldest audience or list first: ids are growing numbers."""
     return len(entity_id), entity_id
 
 
 def parse_optional_field(content: Mapping[str, Any], name: str, default: Any) -> Any:
-    """Return a field of Pinterest's JSON, `default` for null. Raises PinterestError if their types differ."""
+    """Return a field of Pinterest's JSON, or `default` for null. Raises PinterestError if their types differ."""
     value = content.get(name)
     if value is None:
         return default
@@ -341,7 +334,7 @@ def parse_optional_field(content: Mapping[str, Any], name: str, default: Any) ->
 
 
 def parse_optional_id_field(content: Mapping[str, Any], name: str) -> str | None:
-    """Return the id in the field `name` of Pinterest's JSON, None for null or "". Raises PinterestError otherwise."""
+    """Return an id in Pinterest's JSON, or None for null or "". Raises PinterestError for anything else."""
     value = content.get(name)
     id_ = parse_id(value)
     if id_ is None and value not in (None, ""):

@@ -18,9 +18,9 @@ from td_pinterest_op.stats import RequestCounts
 
 log = logging.getLogger(__name__)
 
-# A 429 is waited out for this many times the longest single wait, with no other request succeeding meanwhile.
+# A 429 is waited out for this many times the longest single wait, unless a request succeeds meanwhile.
 _THROTTLED_LIMIT_IN_LONGEST_WAITS = 4
-# The wait after a 429 when neither the server nor the settings ask for any, in seconds.
+# The pause even if neither the server nor the settings ask for one, in seconds.
 _DEFAULT_PAUSE_AFTER_429 = 1.0
 # A request ends after this many 401s, and a run after this many refusals of refresh tokens.
 MOST_TOKEN_REFUSALS = 10
@@ -38,19 +38,19 @@ class Request:
     purpose: str  # completes "the request to …"
     body: bytes | None = None
     content_type: str = "application/json"
-    write: bool = False  # whether it changes something, so that the limit of writes a minute counts it
-    has_records: bool = False  # whether it sends identifiers, which a response may echo
+    write: bool = False  # whether the limit of writes a minute counts it
+    has_records: bool = False  # identifiers, which a response may echo
     repeatable: bool = True  # whether it may be sent again if it may have been carried out
-    advice: AdviceByCode = field(default_factory=dict)  # what to do after a refusal; overrides the policy
+    advice: AdviceByCode = field(default_factory=dict)  # overrides that of the policy
 
     @property
     def is_about_tokens(self) -> bool:
-        """Whether the request goes to the token endpoint. Of its response, only the error code may be shown."""
+        """Whether the response may have secrets: only its error code may be shown."""
         return self.path.startswith("/oauth/")
 
 
 class TokenSource:
-    """Supplies the credentials of requests. This base class has a single credential, which cannot be replaced."""
+    """Supplies the credentials of requests. This base class has a single one, which cannot be replaced."""
 
     def __init__(self, auth: AuthBase) -> None:
         self._auth = auth
@@ -60,9 +60,9 @@ class TokenSource:
         return self._auth
 
     def replace_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:  # noqa: ARG002 - for other sources
-        """Replace the credential `token` after a 401. Returns whether to send the request again; here always False.
+        """Replace the credential `token` after a 401. Returns whether to send the request again.
 
-        `has_worked`: whether Pinterest accepted the credential before.
+        `has_worked`: whether Pinterest accepted it before.
         """
         return False
 
@@ -74,12 +74,12 @@ class _FailedAttempt:
     decision: FailureDecision
     text: str
     error: ExportError
-    headers: Mapping[str, str] = field(default_factory=dict)  # of the response; empty without one
+    headers: Mapping[str, str] = field(default_factory=dict)  # of the response, if any
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class Client:
-    """Sends a run's requests to Pinterest, and repeats failed ones. `send` may be called from several threads."""
+    """Sends a run's requests to Pinterest, from several threads, and repeats failed ones."""
 
     endpoint: str
     transport: Transport
@@ -87,9 +87,9 @@ class Client:
     retry: RetrySchedule
     timing: Timing
     counts: RequestCounts = field(default_factory=RequestCounts)
-    # Is called with every response, in the thread that sent the request.
+    # Called in the thread that sent the request.
     on_response: Callable[[Response], object] = lambda _: None
-    # Is called before each write request, which an error stops.
+    # Called before each write request, which an error stops.
     check_write: Callable[[], object] = lambda: None
     last_headers: Mapping[str, str] = field(default_factory=dict)
     _throttled_since: float | None = None  # the time of the first 429 since a success, on the monotonic clock
@@ -102,8 +102,8 @@ class Client:
     def send(self, request: Request, tokens: TokenSource) -> Response:
         """Send a request, and repeat it after each failure that may pass. Returns the successful response.
 
-        Raises the error that the policy names for a response (see `decide_after_response`), MaybeAppliedError if a
-        request that must not be repeated may have been carried out, and StoppedError if the run was asked to end.
+        Raises the error of `decide_after_response`, MaybeAppliedError if a request that is not repeatable may have been
+        carried out, and StoppedError if the run was asked to end.
         """
         failures: list[_FailedAttempt] = []
         try:
@@ -138,7 +138,7 @@ class Client:
             with self.rate_limiter.wait_for_permit(write=request.write) as waited:
                 if request.write:
                     self.check_write()
-                # Before it leaves: a run that is stopped while it waits for the response has sent it.
+                # Now, since a run that is stopped while it waits for the response has sent it.
                 self.counts.add(sent=request.write, retried=request.write and is_retry, waiting_seconds=waited)
                 response = self.transport.send(request.method, url, headers=headers, body=request.body, auth=auth)
             self.last_headers = response.headers
@@ -166,9 +166,9 @@ class Client:
         return _FailedAttempt(decision=decision, text=text + request_id, error=error, headers=response.headers)
 
     def _wait_or_raise(self, request: Request, failed: _FailedAttempt, tries: int) -> None:
-        """Wait, or let the rate limiter delay the next permit, before a retry. Raises an error if none may come.
+        """Wait, or delay the next permit, before a retry. Raises an error if there is none.
 
-        `failed`: the last attempt. `tries`: how many attempts have failed in this way so far.
+        `tries`: how many attempts have failed in this way so far.
         """
         recovery = failed.decision.recovery
         if recovery is Recovery.GIVE_UP:
@@ -185,7 +185,6 @@ class Client:
             )
         wait = next(islice(self.retry.iterate_endless_waits(), tries - 1, None))
         if recovery is Recovery.WAIT:
-            # A server that asks for no wait at all must not be asked without a pause.
             pause = requested or wait or min(_DEFAULT_PAUSE_AFTER_429, longest_wait)
             clock = self.timing.monotonic()
             since = self._throttled_since  # which another thread may change meanwhile
@@ -193,7 +192,7 @@ class Client:
                 since = self._throttled_since = clock
             if clock - since >= _THROTTLED_LIMIT_IN_LONGEST_WAITS * longest_wait:
                 raise failed.error.extend(f"; no request has succeeded for {format_duration(clock - since)}")
-            # Once for all requests that get the same response at the same time.
+            # Logged once for all requests that get such a response at the same time.
             if self.rate_limiter.delay_all_requests(pause):
                 log.warning("%s; all requests wait %s", failed.text, format_duration(pause, start_time=now))
             return

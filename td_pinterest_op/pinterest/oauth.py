@@ -20,7 +20,7 @@ from td_pinterest_op.runtime.clock import DAY_SECONDS
 # The scopes that an export needs, also in a dry run.
 REQUIRED_SCOPES = ("ads:read", "ads:write")
 
-# An access token of 30 days is renewed this many seconds before it expires, so that no request arrives too late.
+# An access token is renewed this many seconds before it expires, so that no request arrives too late.
 _RENEWAL_MARGIN_SECONDS = 600.0
 # Pinterest's figure, for a response without it.
 _ACCESS_TOKEN_DAYS = 30
@@ -29,9 +29,9 @@ _ADVICE_TO_AUTHORISE = (
     "authorise the app again (scopes ads:read and ads:write) and store the new refresh token. If another export has "
     "just renewed it, running this task again is enough"
 )
-# Pinterest's code for a client id or a client secret that is wrong.
+# Pinterest's code for a wrong client id or client secret.
 WRONG_APP_CODE = 2
-# The advice about a refused refresh token, by Pinterest's error code.
+# About a refused refresh token, by Pinterest's code.
 _REFRESH_ADVICE = {
     WRONG_APP_CODE: "client_id or client_secret is wrong: the owner of the Pinterest app must compare them with the "
     "app's page at https://developers.pinterest.com/apps/",
@@ -44,19 +44,19 @@ _REFRESH_ADVICE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """Tokens that Pinterest issued in response to a token request."""
+    """Tokens that Pinterest issued, and their lifetimes in seconds, None if unknown."""
 
     access_token: Secret
     refresh_token: Secret | None
     scopes: frozenset[str]  # empty if unknown
-    expires_in: float | None  # lifetime of the access token in seconds; None if unknown
-    refresh_expires_in: float | None  # lifetime of the refresh token in seconds; None if unknown
+    expires_in: float | None  # of the access token
+    refresh_expires_in: float | None
 
 
 def describe_missing_scopes(granted: frozenset[str]) -> str:
-    """Return which of REQUIRED_SCOPES are not `granted` as text, such as "scope ads:write", or "" for none.
+    """Return as text which of REQUIRED_SCOPES are not `granted`, such as "scope ads:write".
 
-    Returns "" if `granted` is empty, since the scopes are unknown then.
+    Returns "" if none is missing, or if `granted` is empty, since the scopes are unknown then.
     """
     missing = [scope for scope in REQUIRED_SCOPES if granted and scope not in granted]
     return f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}" if missing else ""
@@ -64,10 +64,10 @@ def describe_missing_scopes(granted: frozenset[str]) -> str:
 
 @dataclass(frozen=True)
 class Bearer(AuthBase):
-    """Authorises requests with an access token that expires at `expires_at`, in seconds of the monotonic clock."""
+    """Authorises requests with an access token."""
 
     token: Secret
-    expires_at: float
+    expires_at: float  # in seconds of the monotonic clock
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the Authorization header."""
@@ -79,10 +79,9 @@ class Bearer(AuthBase):
 class RenewableTokens(TokenSource):
     """Supplies the access tokens of a run, and renews them with a refresh token. May be used from several threads.
 
-    `on_new_refresh_token(token, seconds)` is called at once after each renewal: `token` is the new refresh token, or
-    None if Pinterest sent none; `seconds` is how long the refresh token is valid, None if unknown.
-    `read_stored_refresh_token()` returns the refresh token that is stored now, which another task may have renewed, or
-    None if it cannot be read.
+    `on_new_refresh_token` is called at once after each renewal, with the new refresh token, or None if Pinterest sent
+    none, and the seconds that the refresh token is valid, None if unknown. `read_stored_refresh_token` returns the
+    refresh token that is stored now, which another task may have renewed, or None if it cannot be read.
     """
 
     client: Client
@@ -93,12 +92,11 @@ class RenewableTokens(TokenSource):
     read_stored_refresh_token: Callable[[], Secret | None] = lambda: None
     needs_scopes: bool = False  # whether AccountError is raised if a token lacks one of REQUIRED_SCOPES
     scopes: frozenset[str] = frozenset()
-    refresh_expires_in: float | None = None  # in seconds, from the last response; None if unknown
+    refresh_expires_in: float | None = None  # in seconds
     _bearer: Bearer | None = None
-    # Whether the current access token replaces one that Pinterest refused and had never accepted.
+    # Whether the access token replaces one that Pinterest refused and had never accepted.
     _replaces_unaccepted: bool = False
-    # How often Pinterest refused any refresh token.
-    _refusals: int = 0
+    _refusals: int = 0  # of any refresh token
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -120,11 +118,10 @@ class RenewableTokens(TokenSource):
         return self._find_valid_token() or shutdown.run_uninterrupted(renew_token)
 
     def replace_refused_token(self, token: AuthBase, *, has_worked: bool) -> bool:
-        """Give up the access token `token` after a 401. Returns whether to send the request again.
+        """Give up the access token `token` after a 401, unless another thread already has.
 
-        `has_worked`: whether Pinterest accepted the token before. Returns False for the second token in a row that
-        never worked: then the token is not the cause. If another thread has replaced `token` already, keeps that
-        thread's token.
+        Returns whether to send the request again: not after two tokens in a row that never worked, since then the token
+        is not the cause. `has_worked`: whether Pinterest accepted the token before.
         """
         with self._lock:
             if self._bearer is token:
@@ -140,7 +137,7 @@ class RenewableTokens(TokenSource):
         return bearer if bearer and self.client.timing.monotonic() < bearer.expires_at else None
 
     def _adopt_new_stored_token(self) -> bool:
-        """Use the stored refresh token from now on. Returns False if it cannot be read or this run has had it."""
+        """Use the stored refresh token from now on. Returns False if there is none, or this run has had it."""
         stored = self.read_stored_refresh_token()
         if stored is None or stored in self._seen_tokens:
             return False
@@ -151,9 +148,8 @@ class RenewableTokens(TokenSource):
     def _exchange_refresh_token(self) -> Bearer:
         """Return a new access token for the refresh token. Raises AccountError if Pinterest refuses the refresh token.
 
-        A new refresh token in the response is passed to `on_new_refresh_token`. Must be called with the lock held and
-        in `run_uninterrupted`: so no new refresh token is lost, and the old one is not used again while the response is
-        awaited.
+        Must be called with the lock held, so that the refresh token is used once, and in `run_uninterrupted`, so that
+        no new one is lost.
         """
         while True:
             try:
@@ -178,16 +174,15 @@ class RenewableTokens(TokenSource):
         if self.needs_scopes and (missing := describe_missing_scopes(grant.scopes)):
             raise AccountError(f"the refresh token lacks the {missing}: {AUTHORISE_AGAIN_ADVICE}")
         lifetime = grant.expires_in or _ACCESS_TOKEN_DAYS * DAY_SECONDS
-        # At least a little use before it is renewed, however short it lasts.
+        # A token that lasts less than the margin is of use as well.
         return Bearer(
             grant.access_token, self.client.timing.monotonic() + max(lifetime - _RENEWAL_MARGIN_SECONDS, lifetime / 2)
         )
 
     def request_grant(self, form: Mapping[str, str], *, purpose: str, advice: AdviceByCode) -> Grant:
-        """Send a token request with the fields `form`, and return the tokens.
+        """Send a token request with the fields `form`, and return the tokens. `purpose`, `advice`: as of `Request`.
 
-        Raises AccountError after a refusal, and PinterestError if the response has no access token. `purpose` completes
-        "the request to …" in errors. `advice`: what to do after a refusal, by Pinterest's error code.
+        Raises AccountError after a refusal, and PinterestError if the response has no access token.
         """
         app = HTTPBasicAuth(self.client_id.reveal(), self.client_secret.reveal())
         Secret(f"{self.client_id.reveal()}:{self.client_secret.reveal()}")  # masked in base64 as well, as a pair

@@ -13,25 +13,23 @@ from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import Timing
 
 MINUTE = 60.0
-# `100;w=1;name="…"`: one member of the structured list x-ratelimit-limit (IETF draft RateLimit header fields).
+# `100;w=1;name="…"`: a member of the list x-ratelimit-limit (IETF draft RateLimit header fields).
 _QUOTA_PATTERN = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
-# In seconds: the steps of a wait, so that a stopped run is noticed; how soon to look again for the response to a write.
+# A wait goes in steps, so that a stopped run is noticed.
 _WAIT_STEP_SECONDS = 1.0
 _RESPONSE_POLL_SECONDS = 0.05
-# A request that had to wait longer than this, in seconds, counts as a wait, whatever the reason.
+# A request that had to wait longer, in seconds, counts in `past_wait_count`, whatever the reason.
 _LEAST_COUNTED_WAIT = 10.0
 
 
 def parse_requests_per_seconds(headers: Mapping[str, str]) -> list[tuple[int, int]]:
-    """Return the rate limits in a response's headers, each as (number of requests, period in seconds)."""
+    """Return the rate limits in a response's headers, each as requests and seconds."""
     return [(int(quota), int(window)) for quota, window in _QUOTA_PATTERN.findall(headers.get("x-ratelimit-limit", ""))]
 
 
 @dataclass
 class _PermittedWrite:
-    """A write request that was permitted."""
-
-    completed_at: float | None = None  # when the request ended, on the monotonic clock; None until then
+    completed_at: float | None = None  # when the request ended; None until then
 
 
 @dataclass(kw_only=True)
@@ -39,8 +37,8 @@ class _SharedLimits:
     """The limits that all runs of this process share. Times are on the monotonic clock."""
 
     writes: collections.deque[_PermittedWrite]  # the last ones, as many as the limit allows in a minute
-    slots: threading.Semaphore  # one for each write that may be in flight
-    not_before: float  # the time before which no request may be sent
+    slots: threading.Semaphore  # for writes in flight
+    not_before: float  # no request may be sent earlier
     waits: int = 0  # how many responses have delayed all requests
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -49,8 +47,8 @@ class RateLimiter:
     """Delays the requests of a run until the rate limits allow them. Every method may be called from several threads.
 
     With a limit of N writes a minute, each write is sent at least one minute after the *response* to the N-th write
-    before. So no 60 s contain more than N writes, whatever the network does. `max_in_flight`: how many writes may wait
-    for their response at a time.
+    before. So no 60 s contain more than N writes, whatever the network does. `max_in_flight`: how many writes may await
+    their response at a time.
     """
 
     def __init__(self, *, requests_per_minute: int, timing: Timing, max_in_flight: int = 64) -> None:
@@ -65,10 +63,7 @@ class RateLimiter:
         self._own_waits = 0
 
     def copy_with_shared_limits(self) -> "RateLimiter":
-        """Return a limiter for another run with the same limits: both runs together keep to them.
-
-        `stop` of one limiter does not stop the other run.
-        """
+        """Return a limiter for another run: both together keep to the limits. `stop` stops only one of them."""
         other = copy.copy(self)
         other._stopped = None
         other._own_waits = 0
@@ -76,17 +71,13 @@ class RateLimiter:
 
     @property
     def past_wait_count(self) -> int:
-        """How many waits there were: after failed requests of this run, before its requests, and of all runs together.
-
-        Of pauses before a request, only long ones count.
-        """
+        """How many waits there were, of this run and of all runs. Of those before a request, only long ones count."""
         return self._own_waits + self._limits.waits
 
     @contextlib.contextmanager
     def wait_for_permit(self, *, write: bool) -> Iterator[float]:
-        """Wait until a request (a write request if `write`) may be sent, and yield the seconds waited for the limits.
+        """Wait until a request may be sent, and yield the seconds waited for limits other than `max_in_flight`.
 
-        The wait for one of the slots of `max_in_flight` does not count.
         The `with` block lasts until the request has ended. Raises StoppedError once `stop` was called, or the run was
         asked to end.
         """
@@ -117,7 +108,7 @@ class RateLimiter:
                 limits.slots.release()
 
     def wait(self, seconds: float) -> None:
-        """Wait `seconds` before one request, and delay no other. Raises StoppedError as `wait_for_permit` does."""
+        """Wait `seconds`, and delay no other request. Raises StoppedError as `wait_for_permit` does."""
         until = self._clock() + seconds
         self._own_waits += 1
         while (left := until - self._clock()) > 0:
@@ -148,6 +139,6 @@ class RateLimiter:
             return before <= now or self._limits.not_before > before + _WAIT_STEP_SECONDS
 
     def stop(self, reason: Exception) -> None:
-        """Make all further requests raise StoppedError. The message names the `reason` of the first call."""
+        """Make all further requests raise StoppedError, with the `reason` of the first call."""
         with self._limits.lock:
             self._stopped = self._stopped or reason

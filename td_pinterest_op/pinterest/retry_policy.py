@@ -6,8 +6,7 @@ Source of the codes: Pinterest API v5, `Pinterest.Lib.Error`, and responses of t
 # To handle a status code:
 # 1. Add it to the table in tests/unit/pinterest/test_retry_policy.py, and to tests/faults/table.py, which tries it at
 #    each step of each action. Only a refusal that depends on a request or a state is raised by the emulator itself.
-# 2. Add a row to `RESPONSE_DECISIONS`. The first that matches counts, so a special one stands above a general one. It
-#    says how to go on, the error when nothing helps, the advice, and whether the request may have been carried out.
+# 2. Add a row to `RESPONSE_DECISIONS`, a special one above a general one: the first that matches counts.
 # 3. If the caller can do more than repeat, such as halve a batch, do that there: audiences/sender.py for records,
 #    audiences/consistency.py for creations.
 # 4. The error's class says who must act (a new class: errors.py). What users must do: README.md, "When it fails". What
@@ -32,7 +31,7 @@ class Recovery(enum.Enum):
 
 @dataclass(frozen=True)
 class FailureDecision:
-    """What follows from a failed attempt to send a request: how to continue, and the error if the client gives up."""
+    """How to continue after a failed attempt to send a request, and the error if the client gives up."""
 
     recovery: Recovery
     error: type[ExportError]
@@ -75,7 +74,7 @@ FAILURE_DECISIONS: dict[Failure, FailureDecision] = {
     Failure.UNUSABLE: _give_up(PinterestError, _CONNECTION_ADVICE),
 }
 
-# (status, code or None for any, pattern of the message) → decision. The first match counts.
+# Status, code (None: any), pattern of the message, decision.
 RESPONSE_DECISIONS: tuple[tuple[int, int | None, str, FailureDecision], ...] = (
     (400, 12, "", _RETRY_IN_DOUBT),
     (400, None, "something went wrong|retry after", _RETRY_IN_DOUBT),
@@ -97,7 +96,7 @@ _STATUS_CLASS_DECISIONS = {
 def decide_after_response(status: int, code: int | None, unmasked_message: str = "") -> FailureDecision | None:
     """Return how to continue after a response with this HTTP status, or None for a success (2xx).
 
-    `code` and `unmasked_message`: Pinterest's error code and error message in the response.
+    `code`, `unmasked_message`: Pinterest's, in the response.
     """
     if 200 <= status < 300:
         return None
