@@ -16,20 +16,19 @@ def is_safe_for_secrets(url: str) -> bool:
     """Whether secrets may be sent to a URL: to https, or by plain http to this machine's loopback address."""
     with contextlib.suppress(ValueError):
         parts = urllib.parse.urlsplit(url)
-        # A name and a port, nothing that two parsers could read in two ways.
+        # Nothing that two parsers could read in two ways.
         if _HOST_PATTERN.fullmatch(parts.netloc):
             return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(url))
     return False
 
 
 def find_proxy_url_and_address(url: str) -> tuple[str, str]:
-    """Return the proxy that the environment sets for requests to `url`: its URL, and its address for messages.
+    """Return the environment's proxy for a URL, as URL and as address, such as "proxy.test:8080". Both may be "".
 
-    An address is, for example, "proxy.test:8080". Both are "" without a proxy. From then on, the proxy's password is
-    masked in logs and errors. Raises ValueError for a proxy that cannot be used: SOCKS, whose connections have no time
-    limits, or a URL without a host.
+    From then on, the proxy's password is masked in logs and errors. Raises ValueError for a proxy that cannot be used:
+    SOCKS, whose connections have no time limits, or a URL without a host.
     """
-    # The loop-back of a proxy is that of another machine.
+    # A proxy's loopback address is that of another machine.
     proxies = {} if _is_loopback(url) else requests.utils.get_environ_proxies(url)
     proxy = requests.utils.select_proxy(url, proxies)
     if not proxy:

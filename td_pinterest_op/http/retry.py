@@ -1,4 +1,4 @@
-"""The one way to repeat a call, how often, and the waits that the settings or a server ask for."""
+"""How to repeat a call, how often, and after which waits, as the settings or a server ask."""
 
 import datetime
 import email.utils
@@ -13,25 +13,24 @@ import backoff
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=Exception)
 
-# Some thirty years, in seconds.
-_LONGEST_WAIT_SECONDS = 1_000_000_000.0
+_LONGEST_WAIT_SECONDS = 1_000_000_000.0  # some thirty years
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetrySchedule:
-    """How often a failed request is repeated, and the waits before the repetitions.
+    """How often a failed request is repeated, and the waits before, in seconds.
 
-    The waits come from backoff's generator. Its decorators are not used: here, a response may set the wait, all
-    requests of a run share it, a signal ends it, and some statuses use up no retry.
+    The waits come from backoff's generator. Its decorators do not fit: a response may set the wait, all requests of a
+    run share it, a signal ends it, and some statuses use up no retry.
     """
 
     count: int
     initial_wait: float
-    longest_wait: float  # in seconds
+    longest_wait: float
     random: Callable[[], float] = random.random
 
     def iterate_endless_waits(self) -> Iterator[float]:
-        """Yield, without end, the seconds to wait before each retry: about double each time, up to `longest_wait`."""
+        """Yield the seconds to wait before each retry: about double each time, up to `longest_wait`, without end."""
         if not self.initial_wait:
             yield from itertools.repeat(0.0)
         doubling = backoff.expo(base=2, factor=self.initial_wait, max_value=self.longest_wait)
@@ -50,9 +49,8 @@ def retry(
 ) -> _T:
     """Return the result of `call`, which is repeated after each of the `waits` if it raises an error of the type `on`.
 
-    After the last wait, the error is raised. `waits`: in seconds. `before_wait` gets the error and the coming wait: it
-    may log them, and returns the seconds to wait, or raises an error to give up. `sleep` waits for a number of seconds;
-    it must return or raise early when the run has to end.
+    `waits`: in seconds. `before_wait` gets the error and the coming wait, and returns the seconds to wait, or raises an
+    error to give up. `sleep` must return or raise early when the run has to end.
     """
     for wait in waits:
         try:
@@ -64,9 +62,9 @@ def retry(
 
 
 def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float:
-    """Return the seconds that the header `Retry-After` asks to wait, or 0 without a valid time there.
+    """Return the seconds that a response's `Retry-After` asks to wait, or 0 without a valid time there.
 
-    `headers`: of a response. `now`: this machine's time, in seconds since 1970.
+    `now`: this machine's time, in seconds since 1970.
     """
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal() and text.isascii():
@@ -76,10 +74,7 @@ def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float:
 
 
 def parse_rate_limit_reset(headers: Mapping[str, str]) -> float:
-    """Return the seconds in the response's header `x-ratelimit-reset`, after which requests are allowed again.
-
-    Returns 0 if the header has no number of seconds.
-    """
+    """Return the seconds in a response's `x-ratelimit-reset`, after which requests are allowed again, else 0."""
     try:
         seconds = float(headers.get("x-ratelimit-reset", ""))
     except ValueError:
@@ -89,17 +84,14 @@ def parse_rate_limit_reset(headers: Mapping[str, str]) -> float:
 
 
 def parse_server_time(headers: Mapping[str, str], *, now: float) -> float:
-    """Return the time in the response's header `Date`, in seconds since 1970, or `now` if there is none.
-
-    `now`: this machine's time, in seconds since 1970.
-    """
+    """Return the time in a response's `Date`, in seconds since 1970, or `now` if there is none."""
     return _parse_http_date(headers.get("Date", "")) or now
 
 
 def _parse_http_date(text: str) -> float | None:
     try:
         moment = email.utils.parsedate_to_datetime(text)
-        # The asctime form has no zone; it is UTC as well.
+        # The asctime form has no zone, but is UTC as well.
         return moment.replace(tzinfo=moment.tzinfo or datetime.timezone.utc).timestamp()
     except (TypeError, ValueError, OverflowError, IndexError):
         return None

@@ -29,15 +29,15 @@ from td_pinterest_op.runtime.text import parse_whole_number
 
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
 
-# The most that is read of a response's body, in bytes, compressed or not. A page of 250 audiences takes a tenth of it.
+# Of a body, compressed or not. A page of 250 audiences takes a tenth of it.
 _LARGEST_RESPONSE_BODY_BYTES = 8 * 1024 * 1024
-# The most bytes of a response without data among them: http.client bounds neither the responses "100 Continue" before
-# the head nor the trailers after a body. A piece of the body is far smaller.
+# The most bytes without a piece of the body among them: http.client bounds neither the responses "100 Continue" before
+# the head nor the trailers after a body. A piece is far smaller.
 _MOST_RESPONSE_OVERHEAD_BYTES = 1024 * 1024
-# The longest time for such bytes, in read limits, and for a body that is read at once, in seconds.
+# The longest time for such bytes, and for a body that is read at once.
 _LONGEST_STALL_IN_READ_TIMEOUTS = 10
 _LONGEST_RESPONSE_BODY_SECONDS = 1800.0
-# The kernel is to hold little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
+# The kernel holds little of a body, or a peer that stopped reading would go unnoticed behind its buffers.
 _TRANSFER_CHUNK_BYTES = 64 * 1024
 _SOCKET_OPTIONS = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_SNDBUF, _TRANSFER_CHUNK_BYTES)]
 _HEADERS = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
@@ -52,7 +52,7 @@ _PROXY_REFUSAL_PATTERN = re.compile("Tunnel connection failed: ([0-9]{3})")
 
 
 class Failure(enum.Enum):
-    """The reasons why a request got no usable response. Each value is the text of the reason for messages."""
+    """The reasons why a request got no usable response, as messages name them."""
 
     NOT_CONNECTED = "could not connect"
     CONNECT_TIMEOUT = "no connection within the connection timeout"
@@ -65,7 +65,7 @@ class Failure(enum.Enum):
 
 
 class NoResponseError(Exception):
-    """A request got no usable response, for the reason `failure`. `details`: host, port, proxy and cause."""
+    """A request got no usable response. `details`: host, port, proxy and cause."""
 
     def __init__(self, failure: Failure, details: str = "") -> None:
         super().__init__(f"{failure.value}{details}")
@@ -83,14 +83,14 @@ class Response:
 
     @property
     def request_id(self) -> str:
-        """Pinterest's id of the request, reduced to letters, digits and `-_*`, or `-` if the response has none."""
-        # Masked before characters are dropped: a credential would not be recognised afterwards.
+        """Pinterest's id of the request, reduced to letters, digits and `-_*`, or `-` if there is none."""
+        # Masked first: a credential would not be recognised without its other characters.
         header = mask_sensitive_data(self.headers.get("x-pinterest-rid", ""))
         return "".join(c for c in header if c.isalnum() or c in "-_*")[:64] or "-"
 
     @property
     def content(self) -> dict[str, Any]:
-        """The JSON object in the body, or an empty dictionary if the body contains anything else."""
+        """The JSON object in the body, or {} if the body is anything else."""
         try:
             content = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -99,37 +99,37 @@ class Response:
 
     @property
     def error_code(self) -> int | None:
-        """Pinterest's error code in the body, or None if the body has no code."""
+        """Pinterest's error code, or None if the body has none."""
         return parse_whole_number(self.content.get("code"))
 
     @property
     def error_message(self) -> str:
-        """Pinterest's error message in the body, or "" if the body has no message."""
+        """Pinterest's error message, or "" if the body has none."""
         message = self.content.get("message")
         return message if isinstance(message, str) else ""
 
 
 class _WriteTimeoutError(OSError):
-    """The peer (the server or its proxy) has read nothing within the time limit of one write."""
+    """The server or its proxy has read nothing within the write timeout."""
 
 
 class _OversizedError(OSError):
-    """A response is too large: its headers have no end, or its body exceeds _LARGEST_RESPONSE_BODY_BYTES."""
+    """A response is too large or too slow, or has no end."""
 
 
 class _StallLimitedResponse(http.client.HTTPResponse):
-    """An HTTP response. Raises _OversizedError for too many bytes, or too much time, without a piece of its body."""
+    """Raises _OversizedError for too many bytes, or too much time, without a piece of the body."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._longest = _LONGEST_STALL_IN_READ_TIMEOUTS * (sock.gettimeout() or _LONGEST_RESPONSE_BODY_SECONDS)
         self.restart_read_limits()
-        # All reading ends here. The reader stays that of the socket, which counts how many there are.
+        # All reading ends there. The reader stays that of the socket, which counts its readers.
         self._readinto = self.fp.raw.readinto
         self.fp.raw.readinto = self._read_into_bounded  # type: ignore[method-assign]
 
     def restart_read_limits(self) -> None:
-        """Restart the count of bytes and time: a piece of the body was read, or nothing has been read yet."""
+        """Restart the count of bytes and time, after a piece of the body was read."""
         self._left = _MOST_RESPONSE_OVERHEAD_BYTES
         self._end = time.monotonic() + self._longest
 
@@ -142,12 +142,12 @@ class _StallLimitedResponse(http.client.HTTPResponse):
 
 
 class _WriteTimeoutConnection(HTTPConnection):
-    """A connection that sends a request in pieces of at most 64 KB, with a time limit (in seconds) for each piece.
+    """A connection that sends a request in pieces of at most 64 KB, with a time limit for each.
 
-    urllib3 has a connect and a read limit only: it applies the connect limit to the sending of the whole body.
+    urllib3 applies its connect limit to the sending of the whole body.
     """
 
-    write_timeout: float
+    write_timeout: float  # in seconds
     response_class = _StallLimitedResponse
 
     def send(self, data: Any) -> None:
@@ -170,7 +170,7 @@ class _WriteTimeoutConnection(HTTPConnection):
 
 
 class _WriteTimeoutAdapter(requests.adapters.HTTPAdapter):
-    """An adapter for the `requests` library whose connections, also to proxies, limit how long each write may take."""
+    """An adapter for `requests` whose connections, also to proxies, limit how long each write may take."""
 
     def __init__(self, *, write_timeout: float, connections: int) -> None:
         self._pools = {}
@@ -181,12 +181,12 @@ class _WriteTimeoutAdapter(requests.adapters.HTTPAdapter):
         super().__init__(pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Create the pools of direct connections as `requests` does, but limit how long each write may take."""
+        """Create the pools of direct connections."""
         super().init_poolmanager(*args, socket_options=_SOCKET_OPTIONS, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Return the manager of the connections to a proxy, which limit how long each write may take."""
+        """Return the manager of the connections to a proxy."""
         manager = super().proxy_manager_for(proxy, socket_options=_SOCKET_OPTIONS, **kwargs)
         manager.pool_classes_by_scheme = self._pools
         return manager
@@ -203,7 +203,7 @@ class Transport:
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, auth: AuthBase | None = None
     ) -> Response:
-        """Send one request and return its whole response. `auth` adds the credentials. Raises NoResponseError."""
+        """Send one request and return its whole response. Raises NoResponseError."""
         with self.open_response(method, url, headers=headers, body=body, auth=auth) as response:
             return read_response(response)
 
@@ -218,31 +218,25 @@ class Transport:
         auth: AuthBase | None = None,
         timeout: float | None = None,
     ) -> Iterator[RawResponse]:
-        """Send one request, and yield its response before the body is read. `auth` adds the credentials.
+        """Send one request, and yield its response before the body is read.
 
-        Raises NoResponseError, even while the body is read in the `with` block. `timeout`: a shorter time limit,
-        in seconds, for connecting and for each wait for the response.
+        Raises NoResponseError, also while the body is read in the `with` block. `timeout`: a shorter time limit, in
+        seconds, for connecting and for each wait for the response.
         """
         try:
-            # Not by a session, which adds credentials of ~/.netrc, and parses where a redirect leads.
+            # A session would add credentials of ~/.netrc, and parse where a redirect leads.
             request = requests.Request(method, url, headers={**_HEADERS, **headers}, data=body, auth=auth).prepare()
             verify = next(filter(None, map(os.environ.get, _CERTIFICATE_VARIABLES)), True)
             proxy, _ = find_proxy_url_and_address(url)
             timeouts = self._timeouts if timeout is None else tuple(min(timeout, each) for each in self._timeouts)
             options: dict[str, Any] = {"timeout": timeouts, "verify": verify, "proxies": {"all": proxy}}
             with self._adapter.send(request, stream=True, **options) as response:
-                # urllib3 before 2.0 takes a body that breaks off for a whole one, unless it has to compare the lengths.
+                # Else urllib3 before 2.0 takes a body that breaks off for a whole one.
                 response.raw.enforce_content_length = True
                 yield response.raw
-        # AttributeError: of an older requests, by a Content-Type whose charset has no value.
-        except (
-            requests.RequestException,
-            urllib3.exceptions.HTTPError,
-            zlib.error,
-            OSError,
-            ValueError,
-            AttributeError,
-        ) as error:
+        # AttributeError: of an older `requests`, for a Content-Type whose charset has no value. OSError: also of
+        # `requests`.
+        except (urllib3.exceptions.HTTPError, zlib.error, OSError, ValueError, AttributeError) as error:
             raise _build_no_response_error(error, url) from None
 
     def close(self) -> None:
@@ -251,8 +245,8 @@ class Transport:
 
 
 def read_pieces(response: RawResponse) -> Iterator[bytes]:
-    """Yield a response's body as it arrives, in pieces of at most 64 KB. What is compressed stays so."""
-    # urllib3 1.26 has no read1: it waits until the piece is full.
+    """Yield a response's body as it arrives, in pieces of at most 64 KB, not decompressed."""
+    # urllib3 1.26 has no read1, and waits until the piece is full.
     read = getattr(response, "read1", response.read)
     bounded = vars(response)["_original_response"]  # urllib3's name for the `_StallLimitedResponse`
     while piece := read(_TRANSFER_CHUNK_BYTES, decode_content=False):
@@ -261,7 +255,7 @@ def read_pieces(response: RawResponse) -> Iterator[bytes]:
 
 
 def read_response(raw: RawResponse) -> Response:
-    """Read and decompress the body of the unread response `raw`, and return the whole response.
+    """Read and decompress the body of `raw`, and return the whole response.
 
     Raises OSError for a body that is too large, and zlib.error for one that is cut off.
     """
