@@ -38,14 +38,14 @@ def find_people_columns(
 ) -> Sequence[IdentifierColumn]:
     """Return the identifier columns in the result of `job`, which ran the query of the people to send.
 
-    With the setting `records: rows` they are in the order of TYPES. `list_columns`: the identifier columns of each
-    opt-out and consent list, by the list's name. Raises JobError if there is no identifier column, if one of the lists
-    has no type of identifier in common with these columns, if two columns would be the same key of a record (as maid
-    and idfa are), or if no column can choose the control group.
+    With `records: rows` they are in the order of TYPES. `list_columns`: those of each opt-out and consent list, by the
+    list's name. Raises JobError as `find_identifier_columns` does, and if a list has no type in common with the people,
+    if two columns would be the same key of a record (as maid and idfa are), or if no column can choose the control
+    group.
     """
     selected = {name.lower() for name, _ in job.schema}
     selected_by_list = {column.name.lower() for columns in list_columns.values() for column in columns}
-    # A name that no query has stays: it is an error.
+    # A name that no query has stays, and is an error.
     named = {key: type_ for key, type_ in settings.columns.items() if key in selected or key not in selected_by_list}
     control = settings.control
     types = CUSTOMER_LIST_TYPES if settings.records == "identifiers" else TYPES
@@ -79,7 +79,7 @@ def find_people_columns(
 def require_common_type(
     list_name: str, list_columns: Sequence[IdentifierColumn], people_columns: Sequence[IdentifierColumn]
 ) -> None:
-    """Raise JobError if the columns of a list and those of the people have no type of identifier in common."""
+    """Raise JobError if the columns of a list and of the people have no type of identifier in common."""
     of_list = {column.type.name for column in list_columns}
     of_people = {column.type.name for column in people_columns}
     if of_people.isdisjoint(of_list):
@@ -91,10 +91,7 @@ def require_common_type(
 
 
 def find_withholding_list_columns(job: Job, settings: ExportSettings) -> Sequence[IdentifierColumn]:
-    """Return the identifier columns in the result of `job`, which ran the query of an opt-out or consent list.
-
-    Raises JobError as `find_identifier_columns` does.
-    """
+    """Return the identifier columns of an opt-out or consent list. Raises as `find_identifier_columns` does."""
     selected = {name.lower() for name, _ in job.schema}
     # `columns` may name those of other queries too.
     columns = {name: type_ for name, type_ in settings.columns.items() if name in selected}
@@ -113,10 +110,9 @@ def find_identifier_columns(
 ) -> list[IdentifierColumn]:
     """Return the columns of a job's result with the name of an identifier type, or which `columns` maps to a type.
 
-    `columns`: the names of types, by lower-case column name. `types`: the types that may be used, by name.
-    `control_column`: the column that chooses the control group. It is checked, but not returned. `default_country`: of
-    phone numbers without a country code. Raises JobError if no column is left, or if any column is missing, not text,
-    or neither an identifier nor one of the `ignored_columns`, in lower case.
+    `columns`: the names of types, by lower-case column name. `types`: those that may be used, by name.
+    `control_column`: chooses the control group, is checked, but not returned. Raises JobError if no column is left, or
+    if any column is missing, not text, or neither an identifier nor one of the `ignored_columns`, in lower case.
     """
     type_by_name = {**types, **{name: types[type_] for name, type_ in columns.items()}}
     names = [name.lower() for name, _ in job.schema]
@@ -163,22 +159,16 @@ def find_identifier_columns(
 
 
 def get_column_position(name: str, names: Iterable[str]) -> int:
-    """Return the position, from 0, of the column `name` in `names`. Letter case is ignored.
-
-    Raises ValueError if it is missing.
-    """
+    """Return the position of the column `name` in `names`, in any letter case. Raises ValueError if it is missing."""
     return [each.lower() for each in names].index(name.lower())
 
 
 def has_single_identifier_rows(columns: Sequence[IdentifierColumn]) -> bool:
-    """Return True if each row has a single identifier: there is one column, and it is not an array."""
+    """Return whether there is one column, and it is not an array."""
     return len(columns) == 1 and not columns[0].is_array
 
 
 def choose_customer_list_type(columns: Sequence[IdentifierColumn]) -> str:
-    """Return the type of a new customer list for identifiers in these columns: "EMAIL", "MAID" or "IDFA".
-
-    It is "EMAIL" if the identifiers have several types.
-    """
+    """Return the type of a customer list for these columns: "EMAIL", "MAID" or "IDFA"; "EMAIL" for several types."""
     types = {column.type.list_type for column in columns}
     return (types.pop() if len(types) == 1 else "") or EMAIL.list_type

@@ -1,10 +1,10 @@
 """Turn the values of a query's result into identifiers as Pinterest matches them, or into reasons for rejection.
 
 An identifier is a SHA-256 digest, or an external id, which is sent as it is. No plain address, device id or phone
-number leaves this module: it returns identifiers, positions of rows, and reasons.
+number leaves this module.
 
-The rule for a value is written down once, in `compute_identifier`. `compute_identifiers` does the same for a block of
-values, several times faster. It may only *recognise* what is plainly valid, and leaves all else to the first.
+The rule for a value is written down once, in `compute_identifier`. `compute_identifiers`, for blocks of values, only
+*recognises* what is plainly valid, several times faster, and leaves all else to the first.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from td_pinterest_op.records.columns import IdentifierColumn
 
 DIGEST_BYTES = 32
 PREHASHED_DIGEST_PREFIX = "="
-"""Precedes the digest of a value that was hashed already, in the answers of the warehouse."""
+"""Precedes the digest of a value that was hashed already, in the warehouse's answers."""
 _ENCODED_PREHASHED_PREFIX = PREHASHED_DIGEST_PREFIX.encode()
 _ENCODED_PLACEHOLDERS = frozenset(map(str.encode, PLACEHOLDERS))
 _SHA256_HEX = re.compile(rb"[0-9A-Fa-f]{64}")
@@ -36,29 +36,29 @@ _MD5_OR_SHA1_HEX = re.compile(rb"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}")
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnIdentifiers:
-    """The identifiers in one column of a block of rows, as they are sent: digests, or external ids."""
+    """The identifiers in one column of a block of rows."""
 
     column: IdentifierColumn
     identifiers: list[bytes]  # one for each value, in order; b"" for a rejected value
     rejected: list[tuple[int, Reason]]  # for each rejected value, in order: the row (from 0) and the reason
-    hashed_count: int  # the number of values that were digests already
-    rows: Sequence[int] | None = None  # the row of each identifier; None if each row has exactly one value
+    hashed_count: int  # of values that were digests already
+    rows: Sequence[int] | None = None  # of each identifier; None if each row has exactly one value
 
     @property
     def valid_count(self) -> int:
-        """The number of valid values in the column, repeats included."""
+        """The number of valid values, repeats included."""
         return len(self.identifiers) - len(self.rejected)
 
     @property
     def digests_for_matching(self) -> list[bytes]:
-        """The digest of each valid value, to compare it with lists and other rows. External ids are hashed for this."""
+        """The `compute_digest_for_matching` of each valid value."""
         valid = list(filter(None, self.identifiers)) if self.rejected else self.identifiers
         if self.column.type.is_hashed:
             return valid
         return [compute_digest_for_matching(self.column.type, identifier) for identifier in valid]
 
     def group_by_row(self, row_count: int) -> list[list[bytes]]:
-        """Return for each of the block's `row_count` rows the list of identifiers in the column, without repeats."""
+        """Return each row's identifiers, without repeats. `row_count`: of the block."""
         by_row: list[list[bytes]] = [[] for _ in range(row_count)]
         rows = range(row_count) if self.rows is None else self.rows
         for row, identifier in zip(rows, self.identifiers, strict=True):
@@ -71,8 +71,7 @@ def compute_identifier(type_: IdentifierType, value: object, *, default_country:
     """Return a value as it is sent (a digest of 32 bytes, or an external id in UTF-8), or the reason for its rejection.
 
     A value is trimmed, then read as a hash, and only then checked by the rules of its type: the first rule that it
-    breaks is the reason. `default_country`: the country of phone numbers without a country code. Raises WorkflowError
-    for a plain phone number if the package phonenumbers is not installed.
+    breaks is the reason. `default_country`: of phone numbers without a country code. Raises as `normalise_phone`.
     """
     if value is None:
         return Reason.NULL
@@ -97,15 +96,14 @@ def compute_identifier(type_: IdentifierType, value: object, *, default_country:
 
 
 def compute_identifiers(column: IdentifierColumn, values: Sequence[object]) -> ColumnIdentifiers:
-    """Return the identifiers of a column's values: those of `compute_identifier`, but several times faster.
+    """Return the identifiers of a column's values. Raises as `compute_identifier`.
 
-    `values`: as msgpack returns them with raw=True, so that text is bytes. A few thousand at once are best. Raises
-    WorkflowError as `compute_identifier` does.
+    `values`: as msgpack returns them with raw=True, so that text is bytes. A few thousand at once are best.
     """
     identifiers, hashed_count = _validate_and_count_hashed(column.type, values)
     rejected = []
     row = -1
-    # Few are not recognised, and index() finds them several times faster than a loop.
+    # Few are not recognised: index() finds them several times faster than a loop.
     for _ in range(identifiers.count(b"")):
         row = identifiers.index(b"", row + 1)
         answer = compute_identifier(column.type, values[row], default_country=column.default_country)
@@ -121,8 +119,8 @@ def compute_identifiers(column: IdentifierColumn, values: Sequence[object]) -> C
 def decode_warehouse_hashed_values(column: IdentifierColumn, values: Sequence[object]) -> ColumnIdentifiers:
     """Return the identifiers of a column whose values the warehouse has checked and hashed.
 
-    `values`: each a digest in hex, the reason for a rejection, or None for NULL. PREHASHED_DIGEST_PREFIX precedes the
-    digest of a value that was hashed already. Raises ValueError for anything else.
+    `values`: each a digest in hex, maybe after PREHASHED_DIGEST_PREFIX, a reason, or None for NULL. Raises ValueError
+    for anything else.
     """
     texts = [value if isinstance(value, bytes) else b"" for value in values]
     digests = [unhexlify(text[-64:]) if len(text) >= 64 else b"" for text in texts]
@@ -136,7 +134,7 @@ def decode_warehouse_hashed_values(column: IdentifierColumn, values: Sequence[ob
 
 
 def _validate_and_count_hashed(type_: IdentifierType, values: Sequence[object]) -> tuple[list[bytes], int]:
-    """Return the identifier of each plainly valid value, b"" for any other value, and how many were hashed already."""
+    """Return the identifier of each plainly valid value, else b"", and how many were hashed already."""
     texts = cast("list[bytes]", values)
     try:
         lines = b"\n".join(texts) + b"\n"
@@ -168,17 +166,16 @@ def _blank_hashes_of_nothing(digests: list[bytes]) -> list[bytes]:
 
 
 def compute_digest_for_matching(type_: IdentifierType, identifier: bytes) -> bytes:
-    """Return the digest to compare an identifier with lists and other rows. Only an external id is hashed for this."""
+    """Return the digest to compare an identifier with lists and other rows. An external id is hashed for this."""
     return identifier if type_.is_hashed else sha256(b"%s:%s" % (type_.name.encode(), identifier)).digest()
 
 
 def extract_column_identifiers(
     column: IdentifierColumn, values_by_column: Sequence[Sequence[object]]
 ) -> ColumnIdentifiers:
-    """Return the identifiers of a column's values in a block of rows, elements of arrays included.
+    """Return a column's identifiers in a block of rows, elements of arrays included. Raises as `compute_identifier`.
 
-    `values_by_column`: the values of the rows, one sequence for each column of the result. Raises WorkflowError as
-    `compute_identifier` does.
+    `values_by_column`: those of all columns of the result.
     """
     values = values_by_column[column.position]
     rows: list[int] | None = None
@@ -206,6 +203,6 @@ def _parse_array_elements(value: object) -> Sequence[object]:
     if isinstance(value, bytes) and value.lstrip().startswith(b"["):
         with contextlib.suppress(ValueError, RecursionError):  # some engines return arrays as JSON
             elements = json.loads(value)
-            # An element with half a character, a surrogate, becomes bytes that are not valid: only it is rejected.
+            # A lone surrogate becomes bytes that are not valid: only its element is rejected.
             return [each.encode(errors="surrogatepass") if isinstance(each, str) else each for each in elements]
     return [value]

@@ -7,7 +7,7 @@ from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.settings.table import ExportSettings, RecordSettings
 from td_pinterest_op.stats import Stats
 
-MOST_NAMED_INVALID_ROWS = 10  # the most invalid rows whose numbers an error names
+MOST_NAMED_INVALID_ROWS = 10  # in an error, by number
 TOLERATED_UNEXPECTED_SHARE = 0.01  # of valid values, which may be of another kind than `expect_values` says
 _MEMBERS_REMAIN_NOTE = (
     "  note      withheld people who are already in the audience remain in it: pinterest_erase.dig removes them"
@@ -17,10 +17,10 @@ _MEMBERS_REMAIN_NOTE = (
 def describe_plan(
     settings: ExportSettings, stats: Stats, *, batch_count: int, changes: Sequence[str], other_request_count: int
 ) -> str:
-    """Return the description of a planned export for the log, in several lines: rows, records, requests, changes.
+    """Return the description of a planned export for the log, in several lines.
 
-    `batch_count`: the number of requests with records. `other_request_count`: that of other writing requests.
-    `changes`: a sentence for each thing to create, change or orphan at Pinterest.
+    `batch_count`: the requests with records. `other_request_count`: other writing requests. `changes`: a sentence for
+    each thing to create, change or orphan at Pinterest.
     """
     reasons = format_reason_counts(stats.invalid_by_reason)
     action = settings.action
@@ -43,8 +43,7 @@ def describe_plan(
 def check_invalid_values(settings: RecordSettings, stats: Stats) -> None:
     """Raise InvalidRowsError if any value is invalid; with `ignore_invalid_records`, only if no value is valid.
 
-    With this setting, it is no error if all values are NULL: the setting `allow_empty` decides about that in
-    `check_export_limits`.
+    With it, all values may be NULL: `allow_empty` decides about that in `check_export_limits`.
     """
     invalid = _describe_invalid_values(stats)
     fix = "Nothing was sent. Correct the query"
@@ -88,9 +87,9 @@ def check_export_limits(settings: ExportSettings, stats: Stats) -> None:
 
 
 def check_expected_value_kind(settings: ExportSettings, stats: Stats) -> None:
-    """Raise LimitError if more than 1 % of the valid values are of another kind than the setting `expect_values` says.
+    """Raise LimitError if more than 1 % of the valid values are of another kind (plain, digest) than `expect_values`.
 
-    The kinds are plain values, and digests. `stats`: the counts of the rows, or of a list.
+    `stats`: of the rows, or of a list.
     """
     expected = settings.expect_values
     other = stats.hashed_values if expected == "plain" else stats.plain_values
@@ -113,5 +112,5 @@ def _describe_invalid_values(stats: Stats) -> str:
 
 
 def format_reason_counts(counts: Counter[str]) -> str:
-    """Return as text how often each reason for rejection occurs, the most frequent first: "null 3, empty 1"."""
+    """Return how often each reason for rejection occurs, the most frequent first: "null 3, empty 1"."""
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())

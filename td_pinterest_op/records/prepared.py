@@ -1,7 +1,6 @@
 """Prepared records: an export's unique records in ascending order, cut into the batches that requests send.
 
-A row of the query with several keys becomes a record with all its keys, sent as `records_v2`. Records with the same
-layout have the same length: they are sorted, compared and written as JSON many at a time.
+Records with the same layout have the same length: they are sorted, compared and written as JSON many at a time.
 """
 
 import hashlib
@@ -21,16 +20,16 @@ from td_pinterest_op.records.spool import Spool
 
 _NARROWEST_EXTERNAL_ID_SLOT = 16
 _MOST_BUFFERED_BYTES = 4 << 20  # in memory, over all layouts
-# Bytes of JSON in a request of rows, about: connectors of others keep to it, and Pinterest names no limit. The number
-# of single digests, which are short, is limited by `limit_records_per_request` alone.
+# In a request of rows, about: connectors of others keep to it, and Pinterest names no limit. Single digests, which are
+# short, are limited by `limit_records_per_request` alone.
 _MAX_BATCH_JSON_BYTES = 1_000_000
 
 
 class RecordLayout(NamedTuple):
-    """Which keys encoded records have, and their length. The default: a single digest, of its customer list's type.
+    """Which keys encoded records have, and their length. The default: a single digest.
 
     An encoded record consists of its digests in the order of `keys`, then its external id, padded with NUL, which no
-    valid id contains. If it has no digest, the SHA-256 of its external id comes first, to sort it by.
+    valid id contains. Without a digest, it begins with the SHA-256 of its external id, to sort it by.
     """
 
     keys: tuple[str, ...] = ()  # of the digests, such as "email"; empty for a single digest
@@ -39,22 +38,22 @@ class RecordLayout(NamedTuple):
 
     @property
     def digests_width(self) -> int:
-        """The number of bytes of a record before its external id: its digests, or the external id's hash instead."""
+        """The bytes of a record before its external id."""
         return max(1, len(self.keys)) * DIGEST_BYTES
 
     @property
     def width(self) -> int:
-        """The number of bytes of an encoded record."""
+        """The bytes of an encoded record."""
         return self.digests_width + self.id_length
 
     @property
     def largest_json_width(self) -> int:
-        """The most bytes that a record takes in a request's JSON, if no character of its external id is escaped."""
-        return len(self.format_as_json(bytes(self.width))) + 1 + self.id_length  # 1: the comma between records
+        """The most bytes that a record and a comma take in JSON, if no character of its external id is escaped."""
+        return len(self.format_as_json(bytes(self.width))) + 1 + self.id_length
 
     def format_as_json(self, joined_records: bytes) -> bytes:
-        """Return joined records as JSON, with commas between: as objects, or in hex for single digests."""
-        # Put together by hand: digests need no escapes, and a JSON encoder takes ten times as long.
+        """Return joined records as JSON objects, or single digests in hex, with commas between."""
+        # By hand: digests need no escapes, and a JSON encoder takes ten times as long.
         if self == SINGLE_DIGEST_LAYOUT:
             return hexlify(joined_records, b",", DIGEST_BYTES)
         members = [b'"%s":"%%s"' % key.encode() for key in self.keys]
@@ -75,10 +74,10 @@ class RecordLayout(NamedTuple):
 
 
 SINGLE_DIGEST_LAYOUT = RecordLayout()
-"""The layout of identifiers that are sent alone, as digests."""
+"""Of identifiers that are sent alone, as digests."""
 
 RowIdentifiers = Sequence[Any]
-"""The identifiers of a row, by column: one identifier or b"", or lists of them if any column is an array."""
+"""The identifier of each column, or b"". If any column is an array: lists of them."""
 
 
 def encode_rows(
@@ -86,9 +85,8 @@ def encode_rows(
 ) -> Mapping[RecordLayout, list[bytes]]:
     """Return the encoded records to send for rows, by layout: a record for each row that has an identifier.
 
-    A row with arrays becomes a record for each combination of its values, one from every column. The first combination
-    in sort order counts as the row; the layout of the others has `is_extra`. `columns`: the columns of the identifiers
-    in each row, in the order of `find_people_columns`.
+    A row with arrays becomes a record for each combination of its values, one from every column. The first in sort
+    order counts as the row; the layout of the others has `is_extra`. `columns`: in the order of `find_people_columns`.
     """
     keys = tuple(column.type.key for column in columns)
     have_arrays = any(column.is_array for column in columns)
@@ -98,7 +96,6 @@ def encode_rows(
         if complete := [b"".join(row) for row in rows if b"" not in row]:
             groups[RecordLayout(keys)] = complete
         rows = [row for row in rows if b"" in row]
-    # The others one by one: the keys and the length of each combination choose its layout.
     for row in filter(any, rows):
         combinations = product(*(sorted(values) or [b""] for values in row)) if have_arrays else [row]
         for number, combination in enumerate(combinations):
@@ -114,29 +111,29 @@ def encode_rows(
 
 @dataclass(frozen=True)
 class Batch:
-    """The records of one request. `parts`: pairs of a layout (keys and length) and the joined bytes of its records."""
+    """The records of one request."""
 
-    parts: Sequence[tuple[RecordLayout, bytes]]
+    parts: Sequence[tuple[RecordLayout, bytes]]  # a layout and its joined records
 
     def __len__(self) -> int:
         return sum(len(data) // layout.width for layout, data in self.parts)
 
     @property
     def has_named_keys(self) -> bool:
-        """Whether the records are rows with named keys, sent as `records_v2`. False for single digests."""
+        """Whether the records are rows with named keys, sent as `records_v2`, not single digests."""
         return any(layout != SINGLE_DIGEST_LAYOUT for layout, _ in self.parts)
 
     @property
     def record_count(self) -> int:
-        """The number of records. A row that was split into several records counts once."""
+        """The number of records. A row that became several counts once."""
         return sum(len(data) // layout.width for layout, data in self.parts if not layout.is_extra)
 
     def split(self, size: int) -> "list[Batch]":
-        """Return smaller batches of the same records, with up to `size` records in each."""
+        """Return batches of the same records, up to `size` in each."""
         return list(_make_batches(self.parts, size))
 
     def iterate_json_field(self) -> Iterator[bytes]:
-        """Yield the JSON text of the records in chunks: the member `records` or `records_v2` of a request's body."""
+        """Yield the member `records` or `records_v2` of a request's JSON, in pieces."""
         opening, closing = (b'"records_v2":[', b"]") if self.has_named_keys else (b'"records":"', b'"')
         for number, (layout, data) in enumerate(self.parts):
             yield b"," if number else opening
@@ -147,7 +144,7 @@ class Batch:
 def _make_batches(chunks: Iterable[tuple[RecordLayout, Any]], size: int) -> Iterator[Batch]:
     """Yield batches of up to `size` records. A batch of rows ends at about 1 MB of JSON, if that comes first.
 
-    `chunks`: pairs of a layout and joined records. To count batches, a range as long as the records may replace them.
+    `chunks`: layouts and joined records, or, to count batches, ranges as long as these.
     """
     parts: list[tuple[RecordLayout, bytes]] = []
     records_left = size
@@ -174,22 +171,19 @@ def _make_batches(chunks: Iterable[tuple[RecordLayout, Any]], size: int) -> Iter
 
 @dataclass(frozen=True)
 class PreparedRecords:
-    """An export's unique records in temporary files, ready to send: one file for each layout (keys and length).
-
-    `list_type`: the type of the customer list that is created for the records. Reading the records may raise OSError.
-    """
+    """An export's unique records in temporary files, ready to send. Reading them may raise OSError."""
 
     files: Mapping[RecordLayout, Spool] = field(default_factory=dict)
-    list_type: str = choose_customer_list_type([])
+    list_type: str = choose_customer_list_type([])  # of a customer list that is created for the records
 
     @property
     def record_count(self) -> int:
-        """The number of unique records. A row that was split into several records counts once."""
+        """The number of unique records. A row that became several counts once."""
         return sum(file.unique_count for layout, file in self.files.items() if not layout.is_extra)
 
     @property
     def fingerprint(self) -> str:
-        """Eight hex digits of a hash of the sorted records: it tells whether records are the same. Raises OSError."""
+        """The `compute_fingerprint` of the records, which tells whether records are the same. Raises OSError."""
         chunks: list[Iterable[bytes]] = []
         for layout, file in self.files.items():
             if layout != SINGLE_DIGEST_LAYOUT:
@@ -199,12 +193,11 @@ class PreparedRecords:
 
     def count_batches(self, size: int) -> int:
         """Return the number of batches that `read_batches` yields for the same `size`. No file is read."""
-        # Ranges in place of the records: they have lengths, and can be cut.
         chunks = ((layout, range(file.unique_count * layout.width)) for layout, file in self.files.items())
         return sum(1 for _ in _make_batches(chunks, size))
 
     def read_batches(self, size: int) -> Iterator[Batch]:
-        """Yield batches of up to `size` records, fewer if records are long: the same in each call. Raises OSError."""
+        """Yield batches of up to `size` records, fewer if they are long: the same in each call. Raises OSError."""
         chunks = ((layout, chunk) for layout, file in self.files.items() for chunk in file.read_sorted_chunks())
         return _make_batches(chunks, size)
 
@@ -212,10 +205,9 @@ class PreparedRecords:
 class RowSpool:
     """Collects encoded records of rows in spools (sorting temporary files), one for each layout (keys and length).
 
-    `finish` sorts the records and drops repeats. Records with external ids are encrypted, since an external id is not a
-    digest. All methods but `close` may raise OSError; after that only `close` works. `spools`: the files, by layout.
-    `suffix_bytes`: the length of what the caller puts at the end of each record, such as the number of its person;
-    records that differ only there are no repeats.
+    External ids, which are no digests, are encrypted. All methods but `close` may raise OSError; after that only
+    `close` works. `suffix_bytes`: the length of what the caller puts at the end of each record, such as the number of
+    its person; records that differ only there are no repeats.
     """
 
     def __init__(self, *, suffix_bytes: int = 0) -> None:
@@ -223,12 +215,12 @@ class RowSpool:
         self._suffix_bytes = suffix_bytes
 
     def close(self) -> None:
-        """Delete the temporary files and free memory. May be called again."""
+        """Delete the temporary files. May be called again."""
         for spool in self.spools.values():
             spool.close()
 
     def add(self, layout: RecordLayout, records: Sequence[bytes]) -> None:
-        """Add encoded records that all have the same layout. Raises OSError."""
+        """Add encoded records, all of the same layout."""
         if layout not in self.spools:
             self.spools[layout] = Spool(layout.width + self._suffix_bytes, encrypted=layout.id_length > 0)
         self.spools[layout].add(records)
@@ -236,7 +228,7 @@ class RowSpool:
             max(self.spools.values(), key=lambda spool: spool.buffered_bytes).write_buffers()
 
     def finish(self) -> PreparedRecords:
-        """Return the unique records in ascending order. No record can be added afterwards. Raises OSError."""
+        """Return the unique records in ascending order. None can be added afterwards."""
         for spool in self.spools.values():
             spool.finish()
         # In the same order whichever row came first.
@@ -244,7 +236,7 @@ class RowSpool:
 
 
 def compute_fingerprint(chunks: Iterable[bytes] = ()) -> str:
-    """Return eight hex digits of the SHA-256 of records. `chunks`: the records as bytes, in ascending order."""
+    """Return eight hex digits of the SHA-256 of records, which `chunks` has in ascending order."""
     sha = hashlib.sha256()
     for chunk in chunks:
         sha.update(chunk)

@@ -1,7 +1,7 @@
 """Sort and deduplicate digests, or byte strings that begin with a digest, through a temporary file: the spool.
 
 Digests go into 256 buckets by their first byte, so that repeats are in the same bucket, and memory holds one bucket at
-a time. The same digests make the same batches in any order. On disk: 32 bytes a digest, never a plain identifier.
+a time. The same digests make the same batches in any order. A plain identifier is never on the disk.
 """
 
 import errno
@@ -16,19 +16,19 @@ from struct import iter_unpack
 
 from td_pinterest_op.records.digests import DIGEST_BYTES
 
-BUCKET_COUNT = 256  # one for each value of a digest's first byte
+BUCKET_COUNT = 256
 _MOST_BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucket's next segment
 
 
 class NamelessTemporaryFile:
-    """A private temporary file of bytes, without a name where the system allows that. `close` deletes it.
+    """A temporary file, without a name where the system allows that. `close` deletes it.
 
-    `encrypted`: True for data other than digests. The key exists in this process's memory only. A full disk or any
-    other failure raises OSError; after that only `close` works.
+    `encrypted`: True for data other than digests; the key is in this process's memory only. Any failure raises OSError;
+    after that only `close` works.
     """
 
     def __init__(self, *, encrypted: bool = False) -> None:
-        # Unbuffered: segments are large, and an error belongs to the write that caused it, not to a later flush.
+        # Unbuffered: segments are large, and an error comes from the write that caused it, not from a later flush.
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  closed by close()
         self.close = self._file.close
         self._key = secrets.token_bytes(32) if encrypted else b""
@@ -36,7 +36,7 @@ class NamelessTemporaryFile:
         self._numbers = count()
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
-        """Write `data` to the file, from byte `offset` on. Raises OSError."""
+        """Write `data` from byte `offset` on."""
         if self._key and data:  # after an empty write, another one begins at the same offset
             self._writes[offset] = next(self._numbers)
             data = self._encrypt_or_decrypt(offset, data)
@@ -46,7 +46,7 @@ class NamelessTemporaryFile:
             left = left[self._file.write(left) :]
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from `offset`. In an encrypted file, a write must have begun there. Raises OSError."""
+        """Return `length` bytes from `offset`. In an encrypted file, a write must have begun there."""
         self._file.seek(offset)
         data = self._file.read(length)
         if len(data) != length:
@@ -54,22 +54,18 @@ class NamelessTemporaryFile:
         return self._encrypt_or_decrypt(offset, data) if self._key else data
 
     def _encrypt_or_decrypt(self, offset: int, data: bytes | bytearray | memoryview) -> bytes:
-        """Return `data` encrypted or decrypted: the operation is the same.
-
-        `offset`: where the write of the data began in the file. Each write has a keystream of its own.
-        """
-        # SHAKE-128 of a secret key and a number that is used once. The standard library has no cipher, and the
-        # packages that have one are not pure Python.
+        # SHAKE-128 of a secret key and a number that each write has for itself. The standard library has no cipher, and
+        # the packages that have one are not pure Python.
         stream = hashlib.shake_128(self._key + self._writes[offset].to_bytes(8, "big")).digest(len(data))
         return (int.from_bytes(data, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(data), "big")
 
 
 class DigestBuckets:
-    """Collects digests in a temporary file, in 256 buckets by the digests' first byte, which is the bucket's number.
+    """Collects digests in a temporary file, in 256 buckets by their first byte, which is the bucket's number.
 
-    A bucket is read as a whole. `width`: the bytes of a digest and what follows the digest. `encrypted`: see
-    `NamelessTemporaryFile`. `buffered_bytes`: how many bytes are in memory and not yet written. After an OSError only
-    `close` works. For one thread only.
+    `width`: the bytes of a digest and what follows it. `encrypted`: see `NamelessTemporaryFile`. `buffered_bytes`: how
+    many are in memory and not yet written. All methods but `close` may raise OSError; after that only `close` works.
+    For one thread only.
     """
 
     def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
@@ -82,7 +78,7 @@ class DigestBuckets:
         self._end = 0
 
     def add(self, digests: Collection[bytes]) -> None:
-        """Add digests in memory. Write them to the temporary file once there are many. Raises OSError."""
+        """Add digests in memory. Write them to the file once there are many."""
         buffers = self._buffers
         for digest in digests:
             buffers[digest[0]] += digest
@@ -91,7 +87,7 @@ class DigestBuckets:
             self.write_buffers()
 
     def write_buffers(self) -> None:
-        """Write buffered digests to the temporary file. Raises OSError, or ValueError if a digest's length is wrong."""
+        """Write buffered digests to the file. Raises ValueError if a digest's length is wrong."""
         offsets = array("Q", accumulate(map(len, self._buffers), initial=self._end))
         # The last check before anything is on the disk: a string of another length could be a person's value.
         if offsets[-1] - self._end != self.buffered_bytes:
@@ -104,12 +100,12 @@ class DigestBuckets:
         self.buffered_bytes = 0
 
     def finish(self) -> None:
-        """Write the digests that are still in memory to the file. No digest can be added afterwards. Raises OSError."""
+        """Write buffered digests to the file. None can be added afterwards."""
         self.write_buffers()
         self._buffers = []
 
     def read_joined_digests(self, bucket: int, first_count: int | None = None) -> Iterator[bytes]:
-        """Yield a bucket's digests, or the first `first_count`, many joined in each byte string. Raises OSError."""
+        """Yield a bucket's digests, or the first `first_count`, many joined in each byte string."""
         left = self._end if first_count is None else first_count * self.width
         for offset, length in self._find_segments(bucket):
             if left:
@@ -124,13 +120,13 @@ class DigestBuckets:
 
 
 class Spool(DigestBuckets):
-    """Collects digests in a temporary file. `finish` sorts them, drops repeats, and sets `unique_count`."""
+    """Digest buckets that `finish` sorts and clears of repeats. `unique_count`: how many digests are left then."""
 
     unique_count = 0
     _unique_counts: list[int]  # of digests, by bucket; set by `finish`
 
     def finish(self) -> None:
-        """Sort the digests in the file and drop repeats. No digest can be added afterwards. Raises OSError."""
+        """Sort the digests in the file and drop repeats. None can be added afterwards."""
         super().finish()
         self._unique_counts = []
         for bucket in range(BUCKET_COUNT):
@@ -149,15 +145,15 @@ class Spool(DigestBuckets):
         self.unique_count = sum(self._unique_counts)
 
     def read_sorted_chunks(self) -> Iterator[bytes]:
-        """Yield all unique digests in ascending order, many joined in each byte string. Raises OSError."""
+        """Yield all unique digests in ascending order, many joined in each byte string."""
         return chain.from_iterable(map(self.read_joined_digests, range(BUCKET_COUNT), self._unique_counts))
 
     def read_sorted_buckets(self) -> Iterator[Iterator[bytes]]:
-        """Yield for each bucket an iterator of the bucket's unique digests, in ascending order. Raises OSError."""
+        """Yield an iterator of each bucket's unique digests, in ascending order."""
         for bucket, unique_count in enumerate(self._unique_counts):
             yield split_by_width(b"".join(self.read_joined_digests(bucket, unique_count)), self.width)
 
 
 def split_by_width(data: bytes | bytearray, width: int = DIGEST_BYTES) -> Iterator[bytes]:
-    """Return an iterator over the byte strings of `width` bytes each that are joined in `data`."""
+    """Return an iterator over the byte strings of `width` bytes that are joined in `data`."""
     return chain.from_iterable(iter_unpack(f"{width}s", data))
