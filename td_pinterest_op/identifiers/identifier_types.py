@@ -3,10 +3,9 @@
 # To add a type of identifier:
 # 1. Test its values with their digests and reasons (tests/unit/records/test_identifiers.py), and an export with it
 #    (tests/e2e/test_create.py; a key of a row: tests/e2e/test_several_keys.py).
-# 2. Add the key and the list's type to the emulator (tests/emulators/pinterest/shapes.py), as Pinterest describes
-#    them.
-# 3. Add its row to `TYPES`: column, key, list type, what is valid and what is hashed, and its SQL. A type without a
-#    list can only be a key of a row (`records: rows`), and has no SQL. Those that are not hashed stay last.
+# 2. Add the key and the list's type to the emulator as Pinterest describes them (tests/emulators/pinterest/shapes.py).
+# 3. Add it to `TYPES`. A type without a list can only be a key of a row (`records: rows`), and has no SQL. Those that
+#    are not hashed stay last.
 # 4. If its plain form can be recognised in a text, add it to redaction/secret.py (tests/unit/redaction/test_secret.py)
 #    and tests/guard.py.
 # 5. Add it to docs/reference.md ("Identifiers"), docs/privacy.md and .github/SECURITY.md, and a line to CHANGELOG.md.
@@ -34,11 +33,11 @@ _PLACEHOLDER_EMAILS = """
     noemail@noemail.com none@none.com null@null.com na@na.com unknown@unknown.com undefined@undefined.com
 """
 
-# The advertising id of a device on which the user has switched it off, with and without dashes.
+# Of a device on which the user has switched the advertising id off.
 _PLACEHOLDER_DEVICE_IDS = f"00000000-0000-0000-0000-000000000000 {'0' * 32}"
 
 PLACEHOLDERS = frozenset(f"{_PLACEHOLDER_WORDS} {_PLACEHOLDER_EMAILS} {_PLACEHOLDER_DEVICE_IDS}".split())
-"""Placeholder values in lower case; compare a trimmed, lower-cased value with them."""
+"""Placeholders in lower case: compare a trimmed, lower-cased value with them."""
 
 HASHES_OF_NOTHING = frozenset(
     hashlib.sha256(spelling.encode()).digest()
@@ -46,7 +45,7 @@ HASHES_OF_NOTHING = frozenset(
     for value in ["", " ", "\n", *PLACEHOLDERS]
     for spelling in (value, value.upper(), value.capitalize(), value.replace("nan", "NaN"))
 )
-"""SHA-256 digests, 32 bytes each, of an empty value and of every placeholder in the spellings people hash."""
+"""SHA-256 digests (32 bytes) of an empty value and of every placeholder, in the spellings people hash."""
 
 
 # str.strip() removes either white space or a set. A test compares this with all of Unicode.
@@ -60,9 +59,9 @@ _INVISIBLE_CHARACTERS = "".join(
     chr(code) for ends in _INVISIBLE_RANGES for code in range(int(ends[0], 16), int(ends[-1], 16) + 1)
 )
 TRIMMED_CHARACTERS = _WHITE_SPACE + _INVISIBLE_CHARACTERS
-"""Characters that are removed from both ends of a value. SQL of `hashing_sql` has these and `SEPARATOR_CHARACTERS`."""
+"""Characters that are removed from both ends of a value."""
 SEPARATOR_CHARACTERS = "," + "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0)))) + TRIMMED_CHARACTERS
-"""Characters that no plain identifier contains: a comma, control characters of both blocks, DEL, white space."""
+"""Characters that no plain identifier contains: a comma, control characters, white space, and invisible ones."""
 _SEPARATOR_PATTERN = re.compile(f"[{re.escape(SEPARATOR_CHARACTERS)}]")
 
 _DEVICE_ID_PATTERN = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -72,21 +71,20 @@ _DEVICE_ID_PATTERN = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f
 class IdentifierType:
     """A type of identifier, such as an e-mail address: its names, and the functions that check its values.
 
-    `recognise` is fast, for many values at once: it takes lines that end with a newline, and returns for each line the
-    text to hash if the line is plainly valid, else b"" (by default for all lines). `normalise` decides about such other
-    lines: it takes a trimmed text and a country, and returns the text to hash, or the reason for a rejection. Callers
-    exclude placeholders such as "n/a".
+    `recognise` is fast: it takes many lines that end with a newline, and returns for each the text to hash if it is
+    plainly valid, else b"" (by default for all). `normalise` decides about the others: it takes a trimmed text and a
+    country, and returns the text to hash, or the reason for a rejection. Callers exclude placeholders.
 
     For the variables in the SQL, see `build_hashing_sql`.
     """
 
-    name: str  # the name of the type and of its column in a result, such as email
-    key: str  # the type's name in a record with several keys (CustomerListRecordRow of the API description)
+    name: str  # and that of its column in a result, such as email
+    key: str  # in a record with several keys (CustomerListRecordRow of the API description)
     list_type: str = ""  # of the customer lists for the type; "" if it is sent only in records with several keys
     normalise: Callable[[str, str | None], str | Reason]
     recognise: Callable[[bytes], list[bytes]] = lambda lines: [b""] * lines.count(b"\n")
     is_hashed: bool = True  # a digest is sent, and a value may be hashed already
-    sql_rejections: tuple[tuple[str, Reason], ...] = ()  # condition in Trino's SQL, and reason; the first counts
+    sql_rejections: tuple[tuple[str, Reason], ...] = ()  # conditions; the first counts
     sql_normal: str = ""  # the text to hash; "" if the warehouse cannot hash the type
 
 
@@ -115,8 +113,8 @@ def _normalise_external_id(text: str, _country: str | None) -> str | Reason:
     return Reason.CONTAINS_SEPARATOR if _SEPARATOR_PATTERN.search(text) else text
 
 
-# For blocks, which is faster: a pattern matches a run of plainly valid lines; `normalise` decides about all others.
-# Repeats never have to backtrack: possessive quantifiers (Python 3.11) save a sixth of the time.
+# A pattern matches a run of plainly valid lines. Repeats never have to backtrack: possessive quantifiers (Python 3.11)
+# save a sixth of the time.
 _POSSESSIVE_PLUS = "+" if sys.version_info >= (3, 11) else ""
 _LOCAL_PART_CHARACTER = r"[^\x00-\x20,@\x7f-\xff]"
 _DOMAIN_LABEL_CHARACTER = r"[^\x00-\x20,.@\x7f-\xff]"
@@ -131,10 +129,7 @@ _PLAIN_EXTERNAL_ID_PATTERN = rf"[^\x00-\x20,\x7f-\xff]{{1,{MAX_EXTERNAL_ID_CHARA
 def _recognise_each_line(
     lines: bytes, *, pattern: re.Pattern[bytes], letter_case: Callable[[bytes], bytes] = bytes
 ) -> list[bytes]:
-    """Return, for each line of `lines`, the text to hash, or b"" if the line is invalid. Each line ends in a line feed.
-
-    `pattern` matches consecutive valid lines. `letter_case` makes the text to hash from a line, such as bytes.lower.
-    """
+    """Do what `IdentifierType.recognise` does, by a `pattern` that matches consecutive valid lines."""
     lines = letter_case(lines)
     values = lines.split(b"\n")[:-1]
     row = position = 0
@@ -203,11 +198,11 @@ EXTERNAL_ID = IdentifierType(
 )
 
 TYPES: Mapping[str, IdentifierType] = {type_.name: type_ for type_ in (EMAIL, MAID, IDFA, PHONE, EXTERNAL_ID)}
-"""All types of identifiers, by column name. The keys of a record are in this order; the unhashed one comes last."""
+"""All types, by name. The keys of a record are in this order; the unhashed one comes last."""
 CUSTOMER_LIST_TYPES: Mapping[str, IdentifierType] = {name: type_ for name, type_ in TYPES.items() if type_.list_type}
-"""The types whose identifiers can be sent alone."""
+"""The types that can be sent alone."""
 ROW_ONLY_TYPE_NAMES = [name for name in TYPES if name not in CUSTOMER_LIST_TYPES]
-"""The names of the types that can only be sent as a key of a record with several keys."""
+"""The types that can only be sent in records with several keys."""
 
 
 def join_with_or(names: Iterable[str]) -> str:

@@ -11,10 +11,7 @@ _MAX_PHONE_CHARACTERS = 80  # no number is longer, and the library takes much lo
 
 
 def can_be_phone_country(country_code: str) -> bool:
-    """Return whether `country_code`, such as "DE", is a country whose phone numbers the library phonenumbers knows.
-
-    Returns True for any code if the library is not installed.
-    """
+    """Return whether the library phonenumbers knows a country's numbers, always True if it is not installed."""
     with contextlib.suppress(WorkflowError):
         return country_code in _import_phonenumbers().SUPPORTED_REGIONS
     return True
@@ -23,21 +20,19 @@ def can_be_phone_country(country_code: str) -> bool:
 def normalise_phone(text: str, default_country: str | None) -> str | Reason:
     """Return the digits of a phone number, country code first, or the reason for its rejection.
 
-    A number that begins with a plus sign or 00 names its country. Any other number is taken as a number of
-    `default_country`, in ISO 3166 alpha-2. The library phonenumbers has the rules of each country. An extension is
-    dropped: E.164 has none. Source: Pinterest's page on conversions ("digits with country code, no plus, symbols or
-    leading zeros"). Raises WorkflowError when the library is missing.
+    A number that begins with a plus sign or 00 names its country; any other is one of `default_country` (ISO 3166
+    alpha-2). An extension is dropped: E.164 has none. Source: Pinterest's page on conversions ("digits with country
+    code, no plus, symbols or leading zeros"). Raises WorkflowError if the library phonenumbers is missing.
     """
     phonenumbers = _import_phonenumbers()
     if len(text) > _MAX_PHONE_CHARACTERS:
         return Reason.TOO_LONG
-    # No national number begins with 00: it is how one dials abroad in most countries.
+    # In most countries, 00 is how one dials abroad; no national number begins with it.
     text = f"+{text[2:]}" if text.startswith("00") else text
     try:
         number = phonenumbers.parse(text, default_country)
     except phonenumbers.NumberParseException as error:
         has_no_country = error.error_type == error.INVALID_COUNTRY_CODE and default_country is None
-        # A number without a country code has no plus sign, but three digits or more.
         is_national = not {"+", "＋"}.intersection(text) and sum(map(str.isdigit, text)) >= 3
         return Reason.NO_COUNTRY if has_no_country and is_national else Reason.NOT_A_PHONE_NUMBER
     if not phonenumbers.is_valid_number(number):
@@ -47,7 +42,7 @@ def normalise_phone(text: str, default_country: str | None) -> str | Reason:
 
 @functools.cache
 def _import_phonenumbers() -> ModuleType:
-    # Imported for exports with phone numbers only: it is large and not in Treasure Data's image.
+    # Only when needed: it is large, and not in Treasure Data's image.
     try:
         import phonenumbers
     except ImportError:

@@ -1,11 +1,10 @@
-"""The reasons for which values are rejected, and what each means. A test compares the meanings with the rules."""
+"""The reasons for which values are rejected, and what each means."""
 
 # To add a reason:
 # 1. Test values that get it (tests/unit/records/test_identifiers.py), and the SQL of its explanation
-#    (tests/unit/identifiers/test_reasons.py). Add such values to tests/warehouses.py: the unit tests compare the
-#    warehouse's SQL with the operator on them, and so does `scripts/trino`, whose engine is the real one.
-# 2. Add it below, to `Reason` and to `REASON_EXPLANATIONS`: its meaning, the advice, SQL that finds such rows, and an
-#    example that the guard does not take for an identifier.
+#    (tests/unit/identifiers/test_reasons.py). Add such values to tests/warehouses.py: the unit tests and
+#    `scripts/trino`, whose engine is the real one, compare the warehouse's SQL with the operator on them.
+# 2. Add it to `Reason` and to `REASON_EXPLANATIONS`, with an example that the guard does not take for an identifier.
 # 3. Write the rule. That of one type is in identifiers/identifier_types.py three times: the pattern by which a block of
 #    values is recognised, the function for the others, and SQL (what SQL cannot judge must be `unsure` there, or a
 #    mirror would send what an add rejects). A rule of all types is in records/digests.py and trino/hashing_sql.py, one
@@ -17,16 +16,16 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Capital sigma has two lower cases. The others are whole blocks to which Unicode has added letters with a case since
-# version 10, or may add some: Python, Java and the warehouse need not know the same version. No block outside has got
-# any since. Beyond the first plane, emoji and all that follows them have no case.
+# Capital sigma has two lower cases. The others are the blocks to which Unicode has added letters with a case since
+# version 10, or may add some: Python, Java and the warehouse need not know the same version. Beyond the first plane,
+# emoji and all that follows them have no case.
 VERSION_DEPENDENT_LETTERS = (
     r"[\x{3a3}\x{1c80}-\x{1cbf}\x{2c00}-\x{2c5f}\x{a720}-\x{a7ff}\x{ab30}-\x{ab6f}\x{10000}-\x{1efff}]"
 )
 
 
 class Reason(str, enum.Enum):
-    """The reasons for which values are rejected. Each value is the name under which rejections are counted."""
+    """The reasons for which values are rejected, by the names under which they are counted."""
 
     NULL = "null"
     EMPTY = "empty"
@@ -50,8 +49,8 @@ class Reason(str, enum.Enum):
 class Explanation:
     """Explains a reason for which values are rejected.
 
-    `sql` is a query in Trino's SQL that finds all rows with such values, and maybe more, in a table `people` with a
-    column `email` or `maid`, or with columns of arrays, `emails` and `maids`.
+    `sql`, for Trino, finds all rows with such values, and maybe more, in a table `people` with a column `email` or
+    `maid`, or with columns of arrays, `emails` and `maids`.
     """
 
     meaning: str  # continues the sentence "the value …"
@@ -172,4 +171,4 @@ REASON_EXPLANATIONS: Mapping[str, Explanation] = {
         ),
     ),
 }
-"""Explanations of the reasons for rejections, by the names under which rejections are counted."""
+"""Explanations by the value of the `Reason`."""
