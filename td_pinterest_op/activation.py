@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 _AUDIENCE_ID_SETTINGS = {"audience_id", *(each.action.audience_id for each in ACTIONS if each.action.audience_id)}
 # Settings that choose the same thing.
 _ALTERNATIVE_SETTINGS = ({*_AUDIENCE_ID_SETTINGS, "audience_name"}, {"ignore_invalid_records", "ignore_error"})
-# Keys that the console adds to the settings that it passes on: td_…, _…, type and …Type.
+# Keys that the console adds to the settings: td_…, _…, type and …Type.
 _CONSOLE_ADDED_KEY_PATTERN = re.compile(r"(?:td)?_[\w.-]*|[\w.-]*type", re.ASCII | re.IGNORECASE)
 _ACTIVATION_TABLE_PATTERN = re.compile(r"\bactivation_actions_table\b", re.IGNORECASE)  # in a query
 _TABLE_NAME_PATTERN = re.compile(r"[A-Za-z0-9_]+\.[A-Za-z0-9_]+")
@@ -42,10 +42,7 @@ ACTION_PAIRS_BY_LATER_RUNS_VALUE = {
 
 
 class PinterestActivation:
-    """The operator that exports the people of an Audience Studio activation to a Pinterest audience.
-
-    It uses the settings of the task, and what the console of Audience Studio chooses besides.
-    """
+    """The operator that exports the people of an Audience Studio activation to a Pinterest audience."""
 
     def run(self) -> None:
         """Export the people of the current task, and store the run's statistics as the workflow parameter `pinterest`.
@@ -59,11 +56,11 @@ class PinterestActivation:
 
 
 def build_activation_export_task(task: Task) -> Task:
-    """Return a copy of an activation's `task` with the settings that Audience Studio's console passes for it.
+    """Return an activation's `task` with the console's settings, and with `activation_actions_table` in its query.
 
-    If the task's query reads `activation_actions_table`, the new query defines that table. The task's parameter
-    `later_runs` (add, replace or mirror) says how to change an audience that already exists. Without it, the settings
-    may name any action. Raises SettingsError for settings and parameters that are missing or contradict each other.
+    The parameter `later_runs` (add, replace or mirror) says how to change an audience that already exists. Without it,
+    the settings may name any action. Raises SettingsError for settings and parameters that are missing or contradict
+    each other.
     """
     own = get_raw_settings(task)
     settings = {**own, **_read_console_settings(task, own)}
@@ -98,10 +95,10 @@ def build_activation_export_task(task: Task) -> Task:
 
 
 def _read_console_settings(task: Task, own_settings: Mapping[object, object]) -> dict[object, object]:
-    """Return the settings that a console chooses, and that the task's `own_settings` leave to it.
+    """Return the console's settings that the task's `own_settings` leave to it. Warnings name those that are ignored.
 
-    A warning names those that are ignored: unknown keys that the console adds, and what the task chooses itself. Raises
-    SettingsError for settings that only the workflow's author may choose, and for another action than the task's.
+    Raises SettingsError for settings that only the workflow's author may choose, and for another action than the
+    task's.
     """
     raw = parse_raw_settings(task.params.get("result_connection_settings"), place="the console")
     given = {name: value for name, value in raw.items() if not is_left_out(value)}
@@ -143,10 +140,9 @@ def _read_console_settings(task: Task, own_settings: Mapping[object, object]) ->
 
 
 def _build_settings_from_later_runs(task: Task, settings: Mapping[object, object]) -> dict[str, str]:
-    """Return the settings `action` and, if an audience may be created, `if_exists`, as the task's `later_runs` says.
+    """Return the settings `action` and, if an audience may be created, `if_exists`, as `later_runs` says.
 
-    Returns {} if `settings` name the action themselves and the task has no `later_runs`. Raises SettingsError if
-    `settings` contradict `later_runs`.
+    Returns {} if `settings` name the action and the task has no `later_runs`. Raises SettingsError for contradictions.
     """
     later_runs = str(task.params.get("later_runs", "add")).strip().lower()
     if later_runs not in ACTION_PAIRS_BY_LATER_RUNS_VALUE:

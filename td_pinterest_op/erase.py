@@ -1,7 +1,7 @@
 """Erasure: `py>: td_pinterest_op.erase.PinterestErase` in a .dig file.
 
-It removes the people of a query from every customer list of several ad accounts. Orphaned lists are included: Pinterest
-still has their members, and a list cannot be deleted. Then it deletes these people from the ledgers of mirrors.
+It removes a query's people from every customer list of several ad accounts, and from the ledgers of mirrors. Orphaned
+lists are included: Pinterest still has their members, and a list cannot be deleted.
 """
 
 import contextlib
@@ -47,22 +47,18 @@ log = logging.getLogger(__name__)
 
 
 class PinterestErase:
-    """The operator that removes the people of a query from every customer list of the ad accounts in the settings."""
+    """The operator that erases a query's people from the ad accounts in the settings."""
 
     def run(self) -> None:
-        """Erase the people of the current task's query, and store the receipt as the parameter `pinterest_erasure`.
-
-        Raises ExportError, whose message names the lists that failed.
-        """
+        """Erase the people of the current task's query, and store the receipt as the parameter `pinterest_erasure`."""
         with GuardedTaskRun():
             store_workflow_values(pinterest_erasure=erase_people(get_current_task(), SYSTEM_TIMING))
 
 
 def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
-    """Remove the people of the task's query from every customer list of its ad accounts. Returns the receipt.
+    """Erase the people of the task's query. Returns the receipt: counts, and what each list accepted, in JSON types.
 
-    The receipt, in plain JSON types, has the removals that each list accepted, and counts. Raises ExportError, whose
-    message names the lists that failed.
+    Raises ExportError, whose message names the lists that failed.
     """
     log.info("td_pinterest_op %s", __version__)
     request = parse_task_request(task, table=ERASURE_SETTINGS)
@@ -103,9 +99,9 @@ class _ListRemovalResult:
     ad_account_id: str
     customer_list_id: str | None = None
     customer_list_name: str | None = None
-    records: int = 0  # how many removals the list accepted
-    request_ids: list[str] = field(default_factory=list)  # of the accepted removals
-    reason: str = ""  # why not all were accepted, "" if nothing is wrong
+    records: int = 0  # accepted removals
+    request_ids: list[str] = field(default_factory=list)  # of these removals
+    reason: str = ""  # why not all were accepted, or ""
 
     @property
     def label(self) -> str:
@@ -121,16 +117,15 @@ class _Erasure:
     settings: ErasureSettings
     stats: Stats
     services: Services
-    targets: list[_ListRemovalResult] = field(default_factory=list)  # the customer lists that were found
-    unread: list[_ListRemovalResult] = field(default_factory=list)  # the ad accounts whose lists cannot be read
+    targets: list[_ListRemovalResult] = field(default_factory=list)  # found lists
+    unread: list[_ListRemovalResult] = field(default_factory=list)  # ad accounts whose lists cannot be read
 
     @property
     def _finished_targets(self) -> list[_ListRemovalResult]:
-        """The customer lists that accepted all removals. Empty in a dry run, and if there is nobody to remove."""
+        """The lists that accepted all removals: none in a dry run, or if there is nobody to remove."""
         return [target for target in self.targets if target.records == self.stats.unique > 0]
 
     def erase_and_build_receipt(self, source: JobOrQuery) -> dict[str, Any]:
-        """Remove the people of `source` from every list. Returns the receipt: JSON types for the workflow store."""
         settings = self.settings
         stats = self.stats
         services = self.services
@@ -207,7 +202,7 @@ class _Erasure:
         return receipt
 
     def _require_ledger_tables(self, source: JobOrQuery) -> list[str]:
-        """Return the names of the tables in the setting `ledgers`, each with its database. All are ledgers."""
+        """Return the names of the `ledgers` in the settings, each with its database."""
         ledgers = self.settings.ledgers
         if ledgers and (source.job_id is not None or source.engine not in HASHING_ENGINES):
             raise SettingsError(
@@ -237,7 +232,7 @@ class _Erasure:
         run_statement_job(self.services.treasure_data, replace(source.with_new_job_for_each_try(text), purpose=purpose))
 
     def _add_lists_not_yet_targeted(self) -> list[_ListRemovalResult]:
-        """Return the lists of all ad accounts that are not yet among the `targets`, and add them."""
+        """Add the lists that are not yet among the `targets`, and return them."""
         known = {target.customer_list_id for target in self.targets}
         unread = {target.ad_account_id for target in self.unread}
         found: list[_ListRemovalResult] = []
@@ -276,15 +271,9 @@ class _Erasure:
         return UserQuery(text=source.query, names=rows.job.names, columns=columns), prepared
 
     def _remove_from_list(self, target: _ListRemovalResult, prepared: PreparedRecords) -> None:
-        """Remove the records from a list, and store the outcome in `target`, a refusal as its `reason`.
-
-        StoppedError and UnexpectedError are raised: they concern all lists.
-        """
-        stats = Stats(
-            ad_account_id=target.ad_account_id,
-            unique=prepared.record_count,
-            requests=self.stats.requests,
-        )
+        """Remove the records from a list, and store the outcome in `target`. Raises errors that concern all lists."""
+        count = prepared.record_count
+        stats = Stats(ad_account_id=target.ad_account_id, unique=count, requests=self.stats.requests)
         # A refusal by one list stops the requests to no other.
         services = self.services.for_another_run(self.services.task, stats)
         reporter = ProgressReporter(timing=services.timing)
@@ -304,13 +293,13 @@ class _Erasure:
         except ExportError as error:
             target.reason = str(error)
         else:
-            if stats.sent != prepared.record_count:
+            if stats.sent != count:
                 target.reason = f"Pinterest accepted {stats.sent:,} of the records, and refused {stats.refused:,}"
         target.records = stats.sent
 
     @property
     def summary(self) -> str:
-        """A sentence about the requested removals. It gives no number of people removed: Pinterest reports none."""
+        """A sentence about the requested removals: Pinterest does not report how many people were removed."""
         records = format_count(self.stats.unique, "record")
         lists = format_count(len(self.targets), "customer list")
         unread = format_count(len(self.unread), "ad account")

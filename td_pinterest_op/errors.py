@@ -43,9 +43,8 @@ class ExportError(Exception):
     """An export ended with an error. The base class of all errors here.
 
     In the message, credentials and what looks like an identifier of a person are masked. `status` is the HTTP status of
-    the response that caused it, None without one; `error_code` is Pinterest's. `maybe_applied` is true if the
-    request that failed may have been carried out. `who` must act, and `advice` says how. `example`:
-    a message.
+    the response that caused it, `error_code` is Pinterest's. `maybe_applied`: whether the failed request may have been
+    carried out.
     """
 
     who: ClassVar[str] = "depends on the type of the error"
@@ -70,7 +69,7 @@ class ExportError(Exception):
         """Return `error` itself if it is an ExportError, else one that names its type and source line.
 
         The original message is left out, since it could quote a row. Known causes, such as a lack of memory or disk
-        space, or a file that cannot be written, become a WorkflowError.
+        space, become a WorkflowError.
         """
         if isinstance(error, ExportError):
             return error
@@ -111,12 +110,12 @@ class WorkflowError(ExportError):
 
 @dataclass(frozen=True, kw_only=True)
 class SettingProblem:
-    """A problem with a setting or a parameter of a task."""
+    """A problem with a setting or a parameter."""
 
-    key: str  # the name of the setting or parameter, "" for none or several
+    key: str  # "" for none or several
     code: ProblemCode
     text: str
-    others: tuple[str, ...] = ()  # of a key that is missing: those that may be given in its place
+    others: tuple[str, ...] = ()  # that may be given in place of a missing key
 
 
 class SettingsError(WorkflowError):
@@ -133,7 +132,7 @@ class SettingsError(WorkflowError):
 
 
 class SettingsErrorCollector(list[SettingsError]):
-    """Collects the SettingsErrors of several calls, so that all of them can be raised as a single error."""
+    """Collects the SettingsErrors of several calls, to raise all of them as one."""
 
     def call_and_collect(self, function: Callable[..., _ResultT], *args: Any, **kwargs: Any) -> _ResultT | None:
         """Call a function and return its result. If it raises SettingsError, keep the error and return None."""
@@ -144,7 +143,7 @@ class SettingsErrorCollector(list[SettingsError]):
             return None
 
     def raise_collected(self) -> None:
-        """Raise one SettingsError with all collected messages and problems. Does nothing if there are none."""
+        """Raise one SettingsError with all collected messages and problems, if there are any."""
         if self:
             problems = [problem for error in self for problem in error.problems]
             raise SettingsError("\n".join(map(str, self)), problems=problems)
@@ -183,8 +182,8 @@ class LimitError(WorkflowError):
 class MirrorError(WorkflowError):
     """A mirror's ledger cannot be followed: a newer run has made a plan, or the audience's list was changed.
 
-    The ledger is the table that records who is in the audience. The error is also raised if rows of this table are
-    missing, or were not written by this operator.
+    The ledger is the table that records who is in the audience. Its rows may also be missing, or not be of this
+    operator.
     """
 
     who = "no one (retry), or the workflow's author"
@@ -293,10 +292,7 @@ class StoppedError(ExportError):
 
 
 class UnexpectedError(ExportError):
-    """A bug in this operator, with its place in the code.
-
-    The message does not contain the text of the original exception, which could quote a row.
-    """
+    """A bug in this operator, with its place in the code."""
 
     who = _OPERATOR_AUTHORS
     advice = "Report the line. It contains no data of yours."

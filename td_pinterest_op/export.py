@@ -39,10 +39,7 @@ class PinterestExport:
     """The operator that exports a query's result to a Pinterest audience, as the task's `result_settings` say."""
 
     def run(self) -> None:
-        """Export the result of the current task's query, and store the statistics as the parameter `pinterest`.
-
-        Raises ExportError, whose message says what to do.
-        """
+        """Export the result of the current task's query, and store the statistics as the parameter `pinterest`."""
         with GuardedTaskRun():
             store_workflow_values(pinterest=export_task(get_current_task(), SYSTEM_TIMING))
 
@@ -63,15 +60,14 @@ def export_task(
     request = parse_task_request(task, table=EXPORT_SETTINGS)
     settings = request.settings
     stats = build_initial_stats(settings)
-    connected = connect_services(
+    with connect_services(
         task,
         settings,
         timing=timing,
         counts=stats.requests,
         on_new_refresh_token=on_new_refresh_token,
         needs_scopes=True,
-    )
-    with connected as services:
+    ) as services:
         run_request(request, services, stats, reporter)
     return stats.to_json()
 
@@ -91,10 +87,9 @@ def build_initial_stats(settings: ExportSettings) -> Stats:
 def run_request(
     request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter | None = None
 ) -> None:
-    """Carry out a task's checked request, and publish the outcome. Raises ExportError.
+    """Carry out a task's checked request, fill `stats`, and publish the outcome. Raises ExportError.
 
-    Checks the audience, reads the rows, and shows the plan, which is carried out except in a dry run. `stats`: the
-    statistics of the run, which are filled. `reporter`: shows the plan and the progress, by default in the log.
+    `reporter`: as in `export_task`.
     """
     reporter = reporter or ProgressReporter(timing=services.timing)
     settings = request.settings
@@ -159,8 +154,7 @@ def publish_export_and_raise(
 ) -> None:
     """Log an export's statistics, write its report and history row, and raise its `error`, if any, as an ExportError.
 
-    `history_table`: None for no history. `report`: the path of the report's file, None for no report. `write_rejected`:
-    writes the table of rejected rows.
+    `report`: the path of its file. `write_rejected`: writes the table of rejected rows.
     """
     stats.failed = error is not None
     statistics = stats.to_json()

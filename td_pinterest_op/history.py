@@ -45,25 +45,19 @@ class Failed:
     """The operator that an `_error` task calls to write the history rows of runs that were killed or did not start."""
 
     def run(self) -> None:
-        """Write a history row for each run of this digdag attempt that failed without writing one.
-
-        If a row cannot be written, that is logged, and nothing is raised.
-        """
+        """Write a history row for each run of this digdag attempt that failed without writing one."""
         with GuardedTaskRun():
             record_missing_failures(get_current_task(), SYSTEM_TIMING)
 
 
 class Lift:
-    """The operator that compares the conversions of the people who were sent with the conversions of the control group.
+    """The operator that compares the conversions of the people who were sent with those of the control group.
 
-    An earlier td> task of the workflow must have stored the counts.
+    An earlier td> task must have stored the counts.
     """
 
     def run(self) -> None:
-        """Store the comparison as the workflow parameter `pinterest_lift`, and write it to the history.
-
-        Raises SettingsError if the counts, or the control group's percent, are missing.
-        """
+        """Store the comparison as the workflow parameter `pinterest_lift`, and write it to the history."""
         with GuardedTaskRun():
             store_workflow_values(pinterest_lift=compare_and_record_lift(get_current_task(), SYSTEM_TIMING))
 
@@ -71,8 +65,8 @@ class Lift:
 def record_missing_failures(task: Task, timing: Timing) -> None:
     """Write the history row of the failed task whose `_error` task is `task`, unless this digdag attempt has one.
 
-    If the workflow exports a list `audiences`, writes a row for each entry of the list that has none in this attempt. A
-    failure to write is only logged. `error.paragraph` is the operator's own message (see config/failed.yml).
+    For a list `audiences`, writes a row for each entry without one. A failure to write is only logged.
+    `error.paragraph` is the operator's own message (see config/failed.yml).
     """
     # Outside `_error`, the failed task is the whole workflow.
     name, separator, _ = task.name.partition("^error")
@@ -116,8 +110,8 @@ def record_missing_failures(task: Task, timing: Timing) -> None:
 def compare_and_record_lift(task: Task, timing: Timing) -> dict[str, Any]:
     """Compare the conversions that the last td> task counted, write the comparison to the history, and return it.
 
-    The comparison has the counts, rates and lift as JSON types, and a `summary`. Raises SettingsError if the counts, or
-    the control group's percent (`lift.percent`), are missing.
+    It has the counts, rates and lift as JSON types, and a `summary`. Raises SettingsError if the counts, or the control
+    group's percent, are missing.
     """
     try:
         counted = task.td["last_results"]
@@ -139,7 +133,7 @@ def compare_and_record_lift(task: Task, timing: Timing) -> dict[str, Any]:
 
 
 def parse_control_share(task: Task) -> float:
-    """Return the control group's part of the people, from 0 to 1, as `lift.percent` says. Raises SettingsError."""
+    """Return the control group's share, from 0 to 1, as `lift.percent` says. Raises SettingsError."""
     lift = task.params.get("lift")
     if not isinstance(lift, Mapping):
         raise SettingsError("there is no mapping `lift`: include config/lift.yml under this name, in `_export`")
@@ -153,7 +147,7 @@ def parse_control_share(task: Task) -> float:
 
 
 def _open_history_of_workflow(task: Task, timing: Timing) -> HistoryTable | None:
-    """Return the run history in the table that the workflow's settings name as `history`, or None without it."""
+    """Return the run history that the workflow's settings name as `history`, or None."""
     table = parse_parameter("history", _get_workflow_settings(task).get("history"), TABLE_TYPE)
     if table is None:
         return None
@@ -187,10 +181,7 @@ def _find_failure_row_kind(task: Task, settings: Mapping[Any, Any]) -> str:
 
 
 def _extract_subject_columns(settings: Mapping[Any, Any]) -> HistoryRow:
-    """Return the action, the ad account and the audience that `settings` name, as fields of a history row.
-
-    A field that `settings` do not name is None.
-    """
+    """Return the action, ad account and audience in `settings` as fields of a history row, or None for each."""
     row = {name: settings.get(name) for name in ("action", "ad_account_id", "audience_name")}
     ids = {str(settings[name] or "").strip() for name in settings if re.match("audience_id(_|$)", str(name))} - {""}
     return {**row, "audience_id": ids.pop() if len(ids) == 1 else None}

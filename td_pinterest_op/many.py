@@ -1,8 +1,8 @@
 """Exports to several audiences in one task: `py>: td_pinterest_op.many.Many` in a .dig file.
 
-Each entry of the parameter `audiences` is one export: any setting and any parameter of a task, which override those of
-the task. The entries run in threads, `at_once` at a time. They share tokens, rate limit and connections. An entry that
-fails does not stop the others.
+Each entry of the parameter `audiences` is one export, with settings and parameters that override the task's. `at_once`
+of them run at a time, in threads that share tokens, rate limit and connections. One that fails does not stop the
+others.
 """
 
 import collections
@@ -51,27 +51,24 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE_TYPE = build_integer_type(1, 32)
 _MOST_DESCRIBED_FAILURES = 20
-# How long the entries may take to end by themselves after a signal.
+# How long the entries may take to end after a signal.
 _STOP_GRACE_SECONDS = 3.0
 
 
 class Many:
-    """The operator that exports to several audiences in one task, for pinterest_many.dig."""
+    """The operator that exports to several audiences in one task."""
 
     def run(self) -> None:
-        """Run all exports of the current task, and store their statistics as the workflow parameter `pinterest_many`.
-
-        Raises EntriesError if any of them fails.
-        """
+        """Run the current task's exports, and store their statistics as the workflow parameter `pinterest_many`."""
         with GuardedTaskRun():
             store_workflow_values(pinterest_many=export_all_entries(get_current_task(), SYSTEM_TIMING))
 
 
 def export_all_entries(task: Task, timing: Timing) -> dict[str, Any]:
-    """Run the export of each entry of the task's list `audiences`. Returns {entry's name: {ok, error, statistics}}.
+    """Run the export of each entry of `audiences`. Returns {entry's name: {ok, error, statistics}}.
 
-    Raises SettingsError for a wrong list, before anything is contacted; AccountError for a refused token; EntriesError
-    if exports failed, which it names; and StoppedError if the run was stopped, with the progress of each export.
+    Raises SettingsError for a wrong list, before anything is contacted, AccountError for a refused token, EntriesError
+    with the exports that failed, and StoppedError with the progress of each.
     """
     runs = [_EntryRun(name=name, entry=entry) for name, entry in parse_entries(task).items()]
     at_once = parse_at_once(task)
@@ -126,13 +123,13 @@ class _EntryRun:
     entry: Mapping[object, Any]
     stats: Stats | None = None
     error: ExportError | None = None
-    is_over: bool = False  # whether the export has ended, with or without an error
-    # Whether Pinterest refused the task's refresh token, and the whole task may start again with a newer one.
+    is_over: bool = False  # with or without an error
+    # Whether the task's refresh token was refused, and the whole task may start again with a newer one.
     is_token_refused: bool = False
 
     @property
     def progress(self) -> str:
-        """How far the export is, such as "10 of 20 records sent", for the message when a signal has ended the task."""
+        """How far the export is, such as "10 of 20 records sent", for the message after a signal."""
         stats = self.stats
         if stats is None:
             return "not begun"
@@ -141,7 +138,7 @@ class _EntryRun:
         return f"{stats.sent:,} of {format_count(stats.to_send_count, 'record')} sent"
 
     def run(self, services: Services) -> None:
-        """Run the export of this entry. A failure is logged, and kept in `error` as an ExportError, but not raised."""
+        """Run the export. A failure is logged, and kept in `error`, but not raised."""
         log_label.set(f"{self.name}: ")  # in the context of this thread alone
         try:
             self._export(services)
@@ -183,15 +180,15 @@ class _EntryRun:
 
 
 def parse_at_once(task: Task) -> int:
-    """Return how many exports run at a time: the parameter `at_once`, or 4. Raises SettingsError if it is wrong."""
+    """Return how many exports run at a time: the parameter `at_once`, or 4. Raises SettingsError."""
     at_once: int | None = parse_parameter("at_once", task.params.get("at_once"), _AT_ONCE_TYPE)
     return at_once or 4
 
 
 def parse_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
-    """Return the entries of the task's parameter `audiences` by name, each a mapping of settings and parameters.
+    """Return the entries of the parameter `audiences` by name, each with its settings and parameters.
 
-    Raises SettingsError if the list cannot be read, or is empty, or two entries have one name.
+    Raises SettingsError for a missing or wrong list, and for settings for this run that name no entry.
     """
     listed = task.params.get("audiences")
     if isinstance(listed, str) and re.fullmatch(r"\S+\.ya?ml", listed.strip()):
@@ -224,9 +221,9 @@ def parse_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
 
 
 def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task:
-    """Return the task of one export: `task` with the settings and parameters of the entry of `audiences` called `name`.
+    """Return the task of one export: `task` with the settings and parameters of the `entry` called `name`.
 
-    Raises SettingsError if the entry has something that only the task may have, such as credentials.
+    Raises SettingsError if the entry has what only the task may have, such as credentials.
     """
     place = f"entry {name}"
     params = {key: entry[key] for key in TASK_PARAMETERS if key in entry}
@@ -278,6 +275,6 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
 
 
 def _describe_without_sql(query: object) -> str:
-    """Return the name of a list's file, or "a query" in place of its SQL, which may have values of people."""
+    """Return the name of a list's file, or "a query": its SQL may have values of people."""
     text = str(query).strip()
     return text if text.lower().endswith(".sql") and len(text.split()) == 1 else "a query"

@@ -40,8 +40,7 @@ def check_python_and_packages():
 def find_differing_copy_version(folder: Path, version: str) -> str:
     """Return the version of the copy of this operator in a folder, or "" for no copy, or if it is `version`.
 
-    digdag appends the project's folder to Python's path: an operator that is installed runs in place of the folder's
-    copy.
+    digdag appends the project's folder to Python's path: an installed operator runs in place of the folder's copy.
     """
     try:
         text = (folder / "td_pinterest_op" / "__init__.py").read_text(encoding="utf-8", errors="replace")

@@ -1,7 +1,7 @@
 """The counters of one export, and their JSON for the workflow store.
 
-The counts always add up (see `Stats.check_sums`). With one identifier column, every row read is valid or invalid. With
-several, `rows.valid` and `rows.invalid` count values: each non-null value of a row is an identifier.
+The counts add up: see `Stats.check_sums`. With several identifier columns, `rows.valid` and `rows.invalid` count
+values: each non-null value of a row is an identifier.
 """
 
 # To add a figure:
@@ -34,14 +34,11 @@ WITHHELD_REASONS = (SUPPRESSED, WITHOUT_CONSENT, IN_CONTROL_GROUP)
 SUPPRESS_LIST_NAME = "suppress"
 CONSENT_LIST_NAME = "consent"
 WITHHOLDING_LIST_NAMES = (SUPPRESS_LIST_NAME, CONSENT_LIST_NAME)
-"""The parameters of a task with queries whose people the rows are compared with."""
+"""The settings whose queries select who opted out, and who consented."""
 
 
 class SummaryByTense(NamedTuple):
-    """What a run did (`past`), or a dry run would do (`infinitive`), as text with `{audience}` and `{records}`.
-
-    `Stats.summary` puts the audience's name and the number of records in their place.
-    """
+    """What a run did (`past`) or would do (`infinitive`). `Stats.summary` fills in `{audience}` and `{records}`."""
 
     past: str
     infinitive: str
@@ -62,22 +59,22 @@ class _SharedCounters:
 
 @dataclass(kw_only=True)
 class RequestCounts(_SharedCounters):
-    """Counts the requests that write to Pinterest, and the seconds that all requests waited."""
+    """The requests that write to Pinterest, and the seconds that all requests waited."""
 
-    sent: int = 0  # write requests, repetitions included
-    retried: int = 0  # write requests that repeated a failed one
-    failed: int = 0  # write requests without a successful response
-    waiting_seconds: float = 0.0  # of all requests, before they were sent
+    sent: int = 0  # repetitions included
+    retried: int = 0  # those that repeated a failed one
+    failed: int = 0  # those without a successful response
+    waiting_seconds: float = 0.0  # also of requests that read
 
 
 @dataclass(frozen=True, kw_only=True)
 class MirrorFigures:
-    """Counts of a mirror: a run that makes an audience equal to the query's people."""
+    """Counts of a mirror."""
 
     mode: str | None = None  # "replace" (all people are sent to a new list) or "difference"
-    plan: int | None = None  # the plan's number in the ledger
+    plan: int | None = None  # its number in the ledger
     people: int = 0  # the query's people who may be sent
-    members: int = 0  # the audience's people before the run, according to the ledger
+    members: int = 0  # the audience's people before, by the ledger
     joined: int = 0  # people to add
     resent: int = 0  # people in the audience who are sent again
     left: int = 0  # people to remove
@@ -85,7 +82,7 @@ class MirrorFigures:
 
     @property
     def to_send_count(self) -> int:
-        """The number of records to send: people who join, leave or are sent again."""
+        """The number of records to send."""
         return self.joined + self.resent + self.left
 
 
@@ -93,14 +90,14 @@ class MirrorFigures:
 class Stats(_SharedCounters):
     """The counters and results of one run. Only `add` and `requests` may be used by several threads.
 
-    A record is what is sent for a row of the query. A record has one or more keys: digests or an external id. Without
-    an action, these are only the counts of some rows, such as those of an opt-out list.
+    A record is what is sent for a row. It has one or more keys: digests or an external id. Without an action, only rows
+    are counted, such as those of an opt-out list.
     """
 
     action: str = ""
     ad_account_id: str = ""
     dry_run: bool = False
-    for_this_run: tuple[str, ...] = ()  # the settings that were given for this run only
+    for_this_run: tuple[str, ...] = ()  # the settings for this run only
     summary_text: SummaryByTense | None = None
     audience_id: str | None = None
     audience_name: str | None = None
@@ -112,19 +109,19 @@ class Stats(_SharedCounters):
     members: int | None = None  # records in the audience; None unless this run knows all of them
 
     columns: int = 1  # columns of identifiers in the result; a column of arrays counts twice
-    read: int = 0  # rows of the result that were read
+    read: int = 0  # rows
     valid: int = 0  # valid values; if records have several keys, rows with a valid value
     invalid_by_reason: Counter[str] = field(default_factory=Counter)  # values that are not valid, by Reason
-    invalid_rows: int = 0  # rows with an invalid value; a row may have several such values
+    invalid_rows: int = 0  # rows with one or more of these values
     first_invalid: list[int] = field(default_factory=list)  # the first of these rows, from 1
     unique: int = 0  # records without duplicates
     duplicate: int = 0  # records that are equal to an earlier one
-    sent: int = 0  # records that Pinterest accepted
-    refused: int = 0  # records that Pinterest refused
+    sent: int = 0  # accepted records
+    refused: int = 0  # refused records
     in_doubt: int = 0  # records of requests without a known outcome
     keys: int | None = None  # keys of the records that are not withheld; None if each record has a single key
     invalid_keys_by_reason: Counter[str] = field(default_factory=Counter)  # of rows that also have valid keys
-    withheld: Counter[str] = field(default_factory=Counter)  # unique records not sent, by reason (of WITHHELD_REASONS)
+    withheld: Counter[str] = field(default_factory=Counter)  # unique records, by reason
     list_jobs: dict[str, str] = field(default_factory=dict)  # the ids of the jobs of `suppress` and `consent`
     plain_values: int = 0  # valid values that were hashed here
     hashed_values: int = 0  # valid values that were hashed already
@@ -146,7 +143,7 @@ class Stats(_SharedCounters):
 
     @property
     def withheld_text(self) -> str:
-        """The number of withheld records and, in brackets, the number for each reason, as text."""
+        """The number of withheld records and, in brackets, that for each reason."""
         reasons = ", ".join(
             f"{reason} {self.withheld[reason]:,}" for reason in WITHHELD_REASONS if self.withheld[reason]
         )
@@ -154,7 +151,7 @@ class Stats(_SharedCounters):
 
     @property
     def invalid_value_count(self) -> int:
-        """The number of values in the query's rows that are not valid identifiers."""
+        """The number of values that are not valid identifiers."""
         return self.invalid_by_reason.total()
 
     def check_sums(self, *, complete: bool) -> None:
@@ -197,16 +194,16 @@ class Stats(_SharedCounters):
 
     @property
     def run_only_settings_text(self) -> str:
-        """The names of the settings that were given for this run only, as the end of a sentence, or "" for none."""
+        """The end of a sentence that names the settings for this run only, or "" for none."""
         if not self.for_this_run:
             return ""
         return f"; set for this run and each retry of its attempt: {', '.join(self.for_this_run)}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the statistics as plain JSON types, in the order of README's table.
+        """Return the statistics as plain JSON types, in the order of the table in docs/reference.md.
 
-        Each reason is a key, even with a count of zero. Otherwise an earlier task's count would stay, since digdag
-        merges what two tasks store, key by key.
+        Each reason is a key, even with a count of zero: digdag merges what two tasks store, key by key, so an earlier
+        task's count would stay.
         """
         ids = ("audience_id", "audience_name", "customer_list_id", "previous_customer_list_id", "job_id")
         statistics: dict[str, Any] = {

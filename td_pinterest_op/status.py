@@ -33,12 +33,12 @@ log = logging.getLogger(__name__)
 
 
 class AudienceStatus:
-    """The operator that checks status and size of the audiences in `result_settings`. It only reads from Pinterest."""
+    """The operator that checks status and size of the audiences in `result_settings`."""
 
     def run(self) -> None:
         """Check the current task's audiences, and store what was found as the workflow parameter `pinterest_status`.
 
-        Raises AudienceError if an audience breaks a limit of the settings, or cannot be read.
+        Raises AudienceError if an audience breaks a limit or cannot be read.
         """
         with GuardedTaskRun():
             stored = check_audiences(get_current_task(), SYSTEM_TIMING)
@@ -48,10 +48,10 @@ class AudienceStatus:
 
 
 def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
-    """Read and check every audience in the settings. Returns their states and the problems as JSON types.
+    """Read and check the audiences in the settings. Returns their states and the problems as JSON types.
 
-    If the settings name a run history, it is read for earlier sizes, and gets a row for each audience. Raises
-    SettingsError and AccountError.
+    A run history in the settings is read for earlier sizes, and gets a row for each audience. Raises SettingsError and
+    AccountError.
     """
     settings = parse_task_request(task, table=STATUS_SETTINGS).settings
     account = settings.ad_account_id
@@ -112,19 +112,19 @@ class AudienceState:
 
     @property
     def match_ratio(self) -> float | None:
-        """The matched people per record of the list, such as 0.65. None while Pinterest is matching, or if unknown."""
+        """Matched people per record of the list, such as 0.65. None while Pinterest is matching, or if unknown."""
         if self.condition is AudienceCondition.MATCHING or self.size is None or not self.members:
             return None
         return self.size / self.members
 
     @property
     def condition(self) -> AudienceCondition:
-        """The condition of the audience: an ad group can use it once it is READY."""
+        """The condition: an ad group can use the audience once it is READY."""
         return classify_audience_status(self.status)
 
     @property
     def summary(self) -> str:
-        """The state of the audience in one sentence."""
+        """The state in one sentence."""
         people = f"{'an unknown number of' if self.size is None else f'about {self.size:,}'} matched people"
         if self.match_ratio is not None:
             people += f" ({self.match_ratio:.0%} of {self.members:,} records)"
@@ -137,15 +137,14 @@ class AudienceState:
         return f"The audience is too small to use, with {people}: Pinterest needs 100."
 
     def to_json(self) -> dict[str, Any]:
-        """Return the state as plain JSON types, for the workflow store."""
+        """Return the state as plain JSON types."""
         is_usable = self.condition is AudienceCondition.READY
         return asdict(self) | {"usable": is_usable, "match_ratio": self.match_ratio, "summary": self.summary}
 
     def describe_broken_limits(self, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
         """Return a text for each limit of the `settings` that the audience breaks.
 
-        The limits of size are checked only once Pinterest has matched people. `previous_size`: in the last row of the
-        history.
+        Limits of size are checked once Pinterest has matched people. `previous_size`: from the history.
         """
         broken = [f"its status is {self.status}"] if self.status in settings.fail_on else []
         if self.condition is AudienceCondition.MATCHING or self.size is None:
@@ -167,9 +166,9 @@ class AudienceState:
 def _read_and_check_audience(
     api: Api, audience_id: str, history: Sequence[HistoryRow], settings: StatusSettings
 ) -> tuple[AudienceState | None, str]:
-    """Read an audience and log its state. Return its state, and what is wrong with it as text ("" for nothing).
+    """Read an audience, log its state, and return it with the text of its problem ("" for none).
 
-    The state is None if the audience cannot be read. `history`: earlier rows of the run history.
+    The state is None if the audience cannot be read.
     """
     try:
         audience = require_audience(api, audience_id)

@@ -16,7 +16,7 @@ from td_pinterest_op.runtime.clock import format_duration
 
 log = logging.getLogger(__name__)
 
-# Seconds to wait before each further request about a customer list that is not ready yet: half a minute in all.
+# Seconds before each further request about a list that is not ready yet: half a minute in all.
 _LIST_READY_WAITS = (0.5, 1.0, 2.0, 4.0, 7.5, 15.0)
 # Seconds before each of the reads that look for a new entity, ten in all.
 POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
@@ -24,10 +24,7 @@ _T = TypeVar("_T")
 
 
 def wait_out_listing_lag(client: Client) -> None:
-    """Wait until about ten seconds after the run's start, so that listings show what was written before the run.
-
-    That includes what an earlier run of this task created before it was killed.
-    """
+    """Wait until ten seconds after the run's start: listings then show what earlier runs wrote."""
     wait = sum(POLL_WAITS) - (client.timing.monotonic() - client.began)
     if wait > 0:
         log.info("waiting %s for Pinterest's listings", format_duration(wait))
@@ -44,10 +41,9 @@ def wait_out_read_lag(client: Client) -> None:
 def read_until_found(
     find: Callable[[], _T | None], client: Client, *, waits: Iterable[float] = (0.0, *POLL_WAITS)
 ) -> _T | None:
-    """Call `find`, which reads from Pinterest, until it returns a result, and return that.
+    """Call `find`, which reads from Pinterest, until it returns a result. Return that, or None.
 
-    `find` is called after each of the `waits` (in seconds; by default about ten in all), at once if the first is 0.
-    Returns None if it always returned None.
+    `waits`: the seconds before each call, by default ten in all.
     """
     for wait in waits:
         if wait:
@@ -61,9 +57,8 @@ def read_until_found(
 def create_once(*, create: Callable[[], _T], find_created: Callable[[], _T | None], client: Client) -> _T:
     """Create an audience or list by calling `create`, and return it. A lost response does not create a second one.
 
-    After a lost response, `find_created` looks for the audience or list, and `create` is called again only if it
-    returns None. Raises the errors of both functions, with `maybe_applied` if the audience or list may exist, and
-    MaybeAppliedError when the retries are used up.
+    After a lost response, `create` is called again only if `find_created` returns None. Raises the errors of both, with
+    `maybe_applied` if the audience or list may exist, and MaybeAppliedError when the retries are used up.
     """
     lost = 0
     try:
@@ -87,10 +82,10 @@ def create_once(*, create: Callable[[], _T], find_created: Callable[[], _T | Non
 def repeat_until_list_is_ready(
     request: Callable[[], _T], client: Client, *, is_unready: Callable[[RequestRefusedError], bool]
 ) -> _T:
-    """Call `request`, which sends a request about a customer list that may be new, and return its result.
+    """Call `request`, which is about a customer list that may be new, and return its result.
 
-    While Pinterest refuses the request and `is_unready` returns True for the error, calls it again for half a minute.
-    Raises the last RequestRefusedError. Answers of 409 and 423 are not refusals: the client repeats such requests.
+    While Pinterest refuses it and `is_unready` returns True for the error, calls it again for half a minute. Raises the
+    last RequestRefusedError. Answers of 409 and 423 are not refusals: the client repeats such requests.
     """
 
     def check_repeatable(error: RequestRefusedError, wait: float) -> float:
@@ -120,9 +115,9 @@ def request_switch(api: Api, audience_id: str, *, list_id: str) -> None:
 
 
 def _is_list_unready(api: Api, list_id: str, error: RequestRefusedError) -> bool:
-    """Return whether Pinterest refused a request about an audience because its customer list is not ready yet.
+    """Whether Pinterest refused a request because the list is not ready yet.
 
-    A 400 or 404 does not tell, so the list is read: it is not found, or it is still being processed.
+    A 400 or 404 does not tell, so the list is read.
     """
     if error.status not in (400, 404):
         return False

@@ -1,9 +1,8 @@
 """Name, find, create and fill the customer lists of this operator.
 
-Their names are `{audience name} (td {session key} {jobs} {fingerprint} {records})`: for which workflow session, by
-which Treasure Data jobs and of which records a list was made. By its name, a rerun of a session, or a second run of its
-task (digdag is at-least-once), finds the list that another try has begun, and a run knows whether a list is newer than
-its own. Version 0.5 did not write the number of records.
+By their names, `{audience name} (td {session key} {jobs} {fingerprint} {records})`, a rerun of a session, or a second
+run of its task (digdag is at-least-once), finds the list that another try has begun, and a run knows whether a list is
+newer than its own. Version 0.5 did not write the number of records.
 """
 
 import hashlib
@@ -26,7 +25,7 @@ from td_pinterest_op.redaction.secret import escape_for_message
 log = logging.getLogger(__name__)
 
 NO_JOB_MARK = "-"
-"""In place of the job ids, in the name of a list for which no query was asked."""
+"""In place of the job ids, in the name of a list without a query."""
 _LIST_NAME_PATTERN = re.compile(
     r"(?P<audience>.*) \(td (?P<session>[0-9a-f]{8}) "
     r"(?P<jobs>(?:[0-9]{1,40}|-)(?:\+[0-9]{1,40})?) (?P<fingerprint>[0-9a-f]{8})(?: (?P<records>[0-9]{1,12}))?\)",
@@ -39,17 +38,17 @@ _NAME_HASH_DIGITS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class ListName:
-    """The parts of the name that this operator gives to a customer list.
+    """The parts of a list's name.
 
     `jobs`: the id of the job that selected the people and, after a plus sign, of the last job of an opt-out or consent
     list. Examples: "1000002", "1000002+1000007", and NO_JOB_MARK for no query.
     """
 
     audience: str
-    session: str  # the key of the digdag session that created the list, eight hex digits
-    jobs: str  # the ids of the Treasure Data jobs that selected the people
+    session: str  # the key of the digdag session, eight hex digits
+    jobs: str
     fingerprint: str  # a hash of the list's records, eight hex digits
-    records: int | None  # how many records the list was made for; None in a name of version 0.5
+    records: int | None  # how many the list was made for; None in a name of version 0.5
 
     def __str__(self) -> str:
         records = "" if self.records is None else f" {self.records}"
@@ -60,10 +59,10 @@ class ListName:
         """How many records an empty list was created with: 0, or 1 that is nobody's. None for a list with people."""
         if self.fingerprint != compute_fingerprint():
             return None
-        return self.records or 0  # in the names of version 0.5, the number is missing
+        return self.records or 0
 
     def has_newer_jobs(self, other: "ListName") -> bool | None:
-        """Whether the job ids in this name are greater than those in `other`. None if equal or not comparable."""
+        """Whether the job ids here are greater than those in `other`. None if equal or not comparable."""
         ids = self.jobs.split("+")
         other_ids = other.jobs.split("+")
         if self.jobs == other.jobs or NO_JOB_MARK in (*ids, *other_ids):
@@ -72,7 +71,7 @@ class ListName:
 
 
 def shorten_for_list_name(name: str) -> str:
-    """Return an audience's name as it stands in the names of its lists: a long one is cut, and its hash follows."""
+    """Return an audience's name as it stands in its lists' names: a long one is cut, and its hash follows."""
     if len(name) <= _LONGEST_AUDIENCE_PART:
         return name
     whole = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_NAME_HASH_DIGITS]
@@ -80,7 +79,7 @@ def shorten_for_list_name(name: str) -> str:
 
 
 def parse_list_name(customer_list: CustomerList | None) -> ListName | None:
-    """Return the parts of a customer list's name, or None if there is no list or this operator did not name it."""
+    """Return the parts of a list's name, or None if there is no list or this operator did not name it."""
     match = _LIST_NAME_PATTERN.fullmatch(customer_list.name) if customer_list else None
     if not match:
         return None
@@ -97,16 +96,16 @@ class TargetList:
     """
 
     api: Api
-    name: ListName  # by which a rerun of the task finds the list again
+    name: ListName
     list_type: str
     is_nca: bool
-    older_id: str | None  # the list that the audience uses; None if there is no audience yet
-    begins: float  # when the session can have begun at the earliest, in seconds since 1970
+    older_id: str | None  # the audience's list; None without an audience
+    begins: float  # the earliest begin of the session, in seconds since 1970
     id: str = ""  # "" until the list is found or created
-    created_ids: set[str]  # the ids of all lists that this run created, not only of this one
+    created_ids: set[str]  # of all lists that this run created
 
     def add(self, records: Batch) -> Response | None:
-        """Add a batch of records. Returns the response, or None if the list was created with these records."""
+        """Add a batch of records. Returns the response, or None if these records created the list."""
         is_new = not self.id
         if is_new:
             self._find_or_create(records)
@@ -135,7 +134,7 @@ class TargetList:
             self._find_or_create(Batch([(SINGLE_DIGEST_LAYOUT, secrets.token_bytes(DIGEST_BYTES))]))
 
     def _find_or_create(self, records: Batch | None) -> None:
-        """Find the list that an interrupted run of the task began, or create it with `records`, and store its `id`."""
+        """Find the list that an interrupted run began, or create it with `records`, and store its `id`."""
         api = self.api
 
         def create() -> CustomerList:
@@ -165,10 +164,10 @@ class TargetList:
         self.id = made.id
 
     def _find_unfinished_list(self) -> CustomerList | None:
-        """Return the customer list with this name that an interrupted run of the task began to fill, or None.
+        """Return the list with this name that an interrupted run of the task began to fill, or None.
 
         It is younger than the list that the audience used, and the youngest that was made for the audience's name.
-        Lists that an audience uses do not count: somebody may have added people to them. Of several lists, returns the
+        Lists that an audience uses do not count: somebody may have added people to them. Of several, returns the
         oldest, which two runs at once both find.
         """
         own_lists = find_own_lists(self.api, self.name.audience, self._is_too_old)

@@ -8,7 +8,7 @@ from td_pinterest_op.pinterest.api import CUSTOMER_LIST_TYPE, Api, Audience, Cus
 
 
 def find_used_list(api: Api, audience: Audience) -> CustomerList | None:
-    """Return the customer list that an audience uses, or None if it uses none, or Pinterest shows no such list."""
+    """Return the customer list that an audience uses, or None if there is none, or Pinterest does not show it."""
     list_id = audience.customer_list_id
     if list_id is None:
         return None
@@ -29,7 +29,7 @@ def require_audience(api: Api, audience_id: str) -> Audience:
 
 
 def require_writable_audience(api: Api, audience_id: str) -> Audience:
-    """Return the audience with this id. Raises AudienceError if it is missing or its list cannot take records."""
+    """Return the audience with this id. Raises AudienceError also if its list cannot take records."""
     audience = require_audience(api, audience_id)
     check_type_and_account(api, audience)
     if audience.is_removed:
@@ -44,7 +44,7 @@ def require_writable_audience(api: Api, audience_id: str) -> Audience:
 
 
 def find_audiences_by_name(api: Api, name: str) -> list[Audience]:
-    """Return all audiences of the ad account that have this name, without removed ones. Pinterest allows several."""
+    """Return the audiences with this name, without removed ones. Pinterest allows several."""
     return [audience for audience in api.list_audiences() if audience.name == name and not audience.is_removed]
 
 

@@ -31,19 +31,19 @@ from td_pinterest_op.trino.hashed_query import require_hashable, require_query
 log = logging.getLogger(__name__)
 
 ROW_SOURCE_PARAMETERS = frozenset({"query", "job_id"})
-"""The parameters that name the rows to export. A task has one of them at most."""
+"""The parameters that name the rows to export: a task has one at most."""
 
 _S = TypeVar("_S", bound=ConnectionSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRequest(Generic[_S]):
-    """What a task asks for, once its settings and parameters are checked."""
+    """What a task asks for, once it is checked."""
 
     task: Task
     settings: _S
-    source: JobOrQuery | None  # the query or job to export; None for an action that reads none
-    lists: Mapping[str, JobOrQuery]  # the queries of opt-outs and consent, by the names `suppress` and `consent`
+    source: JobOrQuery | None  # None for an action that reads none
+    lists: Mapping[str, JobOrQuery]  # the queries of opt-outs and consent, by name
 
 
 ExportRequest = TaskRequest[ExportSettings]
@@ -121,9 +121,9 @@ def reject_misplaced_lists(task: Task) -> None:
 
 
 def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: SettingsErrorCollector) -> ParsedSettings:
-    """Return the parsed `result_settings` of a task. Settings that are given for this run only override them.
+    """Return a task's parsed `result_settings`, which the settings for this run override.
 
-    `table`: the allowed settings. Problems with the settings for this run are added to `errors`.
+    Problems with the settings for this run are added to `errors`.
     """
     settings = get_raw_settings(task)
     action = find_action_spec(settings, table=table)
@@ -138,7 +138,7 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
 
 
 def _parse_settings_for_this_run(task: Task) -> dict[str, object]:
-    """Return the settings that are given for this run only. Raises SettingsError for other settings and blank ones."""
+    """Return the settings for this run only. Raises SettingsError for those not allowed, and for blank ones."""
     if FOR_THIS_RUN_PARAMETER not in task.params:
         return {}
     given = parse_raw_settings(task.params[FOR_THIS_RUN_PARAMETER], place=FOR_THIS_RUN_PARAMETER)

@@ -36,14 +36,13 @@ _SEVERAL_KEYS_ADVICE = (
 
 @dataclass(kw_only=True)
 class _BatchPart:
-    """A whole batch of records or a part of it, which is sent in one request."""
+    """A batch of records, or a part of one, sent in one request."""
 
     records: Batch
     is_in_doubt: bool = False  # whether an earlier request may have sent the records
-    halvings: int = 0  # how often a batch was halved to get this part, each time after a refusal (400)
+    halvings: int = 0  # how often a refused batch (400) was halved to get this part
 
     def split(self, size: int) -> "list[_BatchPart]":
-        """Return this part divided into smaller parts of `size` records. The last one may have fewer."""
         return [replace(self, records=records) for records in self.records.split(size)]
 
 
@@ -59,20 +58,19 @@ class Sender:
     stats: Stats
     reporter: ProgressReporter
     on_refused: Callable[[Batch], object] = lambda _: None
-    accepts_refusals: bool = False  # whether it is no failure if Pinterest refuses records, be it all of them
-    _sent_before: int = 0  # the records that were sent before this call of `send`
+    accepts_refusals: bool = False  # whether it is no failure if Pinterest refuses records, even all
+    _sent_before: int = 0  # records that were sent before this call of `send`
     _refused_before: int = 0  # and those that were refused
-    _has_given_up: bool = False  # whether the rest counts as refused, as Pinterest has refused all so far
-    # Set once a batch was too large, for all later ones. Without a lock: if two threads set it at once, another request
-    # may be too large.
-    _largest: int | None = None  # how many records a request may have; None for any number
+    _has_given_up: bool = False  # whether the rest counts as refused, as Pinterest refused all so far
+    # How many records a request may have, once a batch was too large. Without a lock: if two threads set it at once,
+    # another request may be too large.
+    _largest: int | None = None
 
     def send(self, prepared: PreparedRecords, send_records: SendRecords) -> None:
         """Send all `prepared` records in batches: first one request, then several at a time, in any order.
 
-        `send_records` sends one batch. After an error, no further batch is sent. Once the outcome of the batches in
-        flight is known, raises the first error as an ExportError, whose message says how many records were sent,
-        refused and not sent.
+        After an error, no further batch is sent. Once the outcome of those in flight is known, raises the first error
+        as an ExportError, whose message says how many records were sent, refused and not sent.
         """
         stats = self.stats
         settings = self.settings
@@ -100,7 +98,7 @@ class Sender:
                             was_throttled = future.result()
                         except Exception as error:
                             failure = failure or ExportError.from_exception(error)
-                            # No request leaves any more, nor is one repeated. Those in flight are waited for.
+                            # No request leaves or is repeated any more. Those in flight are waited for.
                             rate_limiter.stop(failure)
                         else:
                             # One at a time until a request succeeds: that one creates a missing list, a second would
@@ -139,8 +137,7 @@ class Sender:
         """Send a batch or, if Pinterest refuses it, its halves. Return whether any request was throttled (429).
 
         Raises RecordsRefusedError for refused records that the settings do not ignore, and RequestRefusedError if
-        Pinterest accepts no part after MAX_HALVINGS halvings, so that the cause must be the request and not its
-        records.
+        Pinterest accepts no part after MAX_HALVINGS halvings, so that the cause must be the request.
         """
         stats = self.stats
         was_throttled = False

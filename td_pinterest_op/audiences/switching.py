@@ -15,7 +15,7 @@ from td_pinterest_op.pinterest.api import Api, Audience, CustomerList, build_age
 
 log = logging.getLogger(__name__)
 
-# Seconds from a run's last reading of an audience to the answer to its switch, in which it need not fear others.
+# Seconds from the last reading of an audience to the answer to its switch, in which a run need not fear others.
 _LONGEST_SAFE_READ_TO_SWITCH_SECONDS = 3.0
 # Half a minute in all: reads may show a switch late.
 _MOST_READS = 3
@@ -35,7 +35,7 @@ class ListSwitcher:
     advice: str  # a sentence on what to do if Pinterest never switches the audience
 
     def require_older_list(self, audience: Audience) -> ListName | None:
-        """Raise AudienceError if `audience` uses a newer run's list. Returns the name if it is one of this operator."""
+        """Raise AudienceError if `audience` uses a newer run's list. Returns the name if this operator gave it."""
         used = find_used_list(self.api, audience)
         if used and (newer := self._parse_name_of_newer_run(used)):
             raise AudienceError(
@@ -49,8 +49,8 @@ class ListSwitcher:
     def switch_and_confirm(self, audience: Audience) -> Audience:
         """Switch `audience`, as it was just read, and return it as Pinterest shows it ten seconds later or more.
 
-        If an older run has switched it meanwhile, switches it once more. Raises AudienceError if it uses a newer run's
-        list or somebody else's then, or is removed, and PinterestError if Pinterest refuses the switch, or does not
+        If an older run has switched it meanwhile, switches it once more. Raises AudienceError if it then uses a newer
+        run's list or somebody else's, or is removed, and PinterestError if Pinterest refuses the switch or does not
         show it within half a minute.
         """
         label = audience.label
@@ -140,7 +140,7 @@ class ListSwitcher:
                 )
 
     def _parse_name_of_newer_run(self, customer_list: CustomerList) -> ListName | None:
-        """Return the name of a customer list if a newer run has made it: by its jobs or, if they are equal, its id."""
+        """Return the name of a customer list if a newer run has made it, else None."""
         name = parse_list_name(customer_list)
         target = self.target
         if name is None or customer_list.id == target.id:

@@ -17,10 +17,10 @@ from td_pinterest_op.runtime.text import format_count
 log = logging.getLogger(__name__)
 
 _MOST_NAMED_AD_GROUPS = 10
-_MOST_CAMPAIGNS_PER_REQUEST = 250  # that one request may name
+_MOST_CAMPAIGNS_PER_REQUEST = 250
 CAMPAIGN_READER_ROLES = "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER"
 """The roles that may read ad groups."""
-# Statuses of ad groups that deliver, or may again. Sent explicitly, since a default may change.
+# Of ad groups that deliver, or may again. Sent explicitly, since a default may change.
 _LIVE_AD_GROUP_STATUSES = ("ACTIVE", "PAUSED")
 _CAMPAIGN_STATUSES = ("ACTIVE", "PAUSED", "ARCHIVED", "DRAFT")
 
@@ -55,7 +55,7 @@ def find_ad_groups_using(api: Api, audience_id: str) -> list[AdGroup] | None:
     denied: list[ExportError] = []
 
     def list_until_denied(kind: str, **query: Any) -> Iterator[dict[str, Any]]:
-        """Yield the JSON objects of all entities of a `kind`, such as ad_groups, up to a 403, which is remembered."""
+        """Yield all entities of a `kind`, such as ad_groups, up to a 403, which is added to `denied`."""
         try:
             yield from api.list_entities(kind, **query)
         except ExportError as error:

@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus
 # digdag's limit in bytes; only the beginning of a longer secret is recognised.
 LONGEST_SECRET = 16 * 1024
 _LONGEST_QUOTED_TEXT = 100  # of a name in a message, in characters
-# In characters: longer texts are cut at a space before that.
+# In characters: a longer text is cut at a space.
 LONGEST_MASKED_TEXT = 100_000
 
 # In characters: shorter credentials occur in every message, and those of up to five are masked as whole words only.
@@ -30,7 +30,6 @@ _DEVICE_OR_DIGEST_PATTERN = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0
 # As of phone numbers and keys. Not digits of a name (customers_20260101), a position (line 1:8) or a time.
 _LONG_NUMBER_PATTERN = re.compile(r"(?<!\w)(?!\d{4}-\d\d-\d\d[T ]\d\d:)\+?\(?\d(?:(?:/|[\s()+.-]{0,3})\d){6,}(?![\d_])")
 
-# The forms of all credentials.
 _secret_forms: set[str] = set()
 
 
@@ -90,7 +89,7 @@ def mask_sensitive_data(text: str) -> str:
 
 
 def mask_long_numbers_too(text: str) -> str:
-    """Return `text` as `mask_sensitive_data` does, also with `<hidden>` for long numbers, such as phone numbers."""
+    """Return `text` as `mask_sensitive_data` does, also without long numbers, such as phone numbers."""
     return _LONG_NUMBER_PATTERN.sub("<hidden>", mask_sensitive_data(text))
 
 
@@ -104,7 +103,7 @@ def defuse_templates(value: Any) -> Any:
 
 
 def replace_in_texts(value: Any, old: str, new: str, *, in_keys: bool = False) -> Any:
-    """Return JSON data with `new` in place of `old` in all its texts, and in its keys if `in_keys`."""
+    """Return JSON data with `new` in place of `old` in its texts, and in its keys if `in_keys`."""
     if isinstance(value, str):
         return value.replace(old, new)
     change = partial(replace_in_texts, old=old, new=new, in_keys=in_keys)
@@ -121,7 +120,7 @@ def escape_for_message(text: str) -> str:
 
 
 def escape_and_quote(text: str) -> str:
-    """Return a text, such as a name, in quotation marks for a message: escaped, and cut if it is long."""
+    """Return a text in quotation marks for a message: escaped, and cut if it is long."""
     return f'"{escape_for_message(text[:_LONGEST_QUOTED_TEXT])}{"…" if len(text) > _LONGEST_QUOTED_TEXT else ""}"'
 
 

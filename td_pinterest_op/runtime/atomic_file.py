@@ -12,8 +12,7 @@ def replace_file(file: Path, text: str, *, mode: int = 0o600) -> None:
     """Replace a file's text atomically: at any moment the file contains either the old or the new text.
 
     A link is followed, unless another user made it: such a user would choose the file that is written. A pipe or a
-    device cannot be replaced, and is written to. `mode`: the permissions of the file. Raises OSError, and
-    UnicodeEncodeError for a lone surrogate.
+    device is written to. `mode`: the permissions. Raises OSError, and UnicodeEncodeError for a lone surrogate.
     """
     data = text.encode()
     if file.is_symlink() and file.lstat().st_uid not in (os.geteuid(), _ROOT_USER_ID):

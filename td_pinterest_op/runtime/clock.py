@@ -12,7 +12,7 @@ DAY_SECONDS = 86_400.0
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """The clocks of a run and its function `sleep`, all in seconds. Tests replace them."""
+    """The clocks of a run and its function `sleep`, all in seconds."""
 
     monotonic: Callable[[], float] = time.monotonic  # for durations
     now: Callable[[], float] = time.time  # seconds since 1970
@@ -27,10 +27,10 @@ SYSTEM_TIMING = Timing(sleep=shutdown.sleep)
 
 
 def format_duration(seconds: float, *, start_time: float | None = None) -> str:
-    """Return a duration as text, such as "3 min 20 s", and with its end: "5 min (until 14:05 UTC)".
+    """Return a duration in two units at most, such as "3 min 20 s", and with its end: "5 min (until 14:05 UTC)".
 
-    `start_time`: in seconds since 1970; None leaves the end out. The text has two units at most. A duration of less
-    than two minutes gets no end, and an end that is half a day ahead or more gets its date.
+    `start_time`: in seconds since 1970; None leaves the end out. A duration of less than two minutes gets no end, and
+    an end that is half a day ahead or more gets its date.
     """
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 ", " ")

@@ -22,13 +22,12 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-# How many seconds the end waits for a response that may have a new refresh token, and for saving the token.
+# Seconds to wait for a response that may have a new refresh token, and for saving that.
 _TOKEN_SAVING_SECONDS = 5.0
 
 _SECONDS_BETWEEN_CHECKS = 0.2
 
 _end_reason: str | None = None
-# The calls of `run_uninterrupted` that have not returned yet.
 _uninterrupted_calls: set[Future[Any]] = set()
 
 
@@ -61,7 +60,7 @@ def end_on_signals() -> Iterator[list[int]]:
 
 
 def request_end(reason: str) -> None:
-    """Ask the run to end. The error that ends the run names the `reason`, such as the signal "SIGTERM"."""
+    """Ask the run to end. Its error names the `reason`, such as the signal "SIGTERM"."""
     global _end_reason
     _end_reason = _end_reason or reason
 
@@ -84,7 +83,7 @@ def clear_request() -> None:
 
 
 def sleep(seconds: float) -> None:
-    """Sleep for `seconds`, or until the run is asked to end. A signal alone interrupts only the main thread."""
+    """Sleep for `seconds`, or until the run is asked to end: a signal interrupts only the main thread."""
     before = is_requested()
     end = time.monotonic() + seconds
     while is_requested() == before and (left := end - time.monotonic()) > 0:
@@ -94,13 +93,13 @@ def sleep(seconds: float) -> None:
 def run_uninterrupted(function: Callable[[], _T]) -> _T:
     """Call `function` in a thread that no signal interrupts, and return its result.
 
-    The end of the process waits for the call. Raises RuntimeError if no thread starts.
+    The end of the process waits for it. Raises RuntimeError if no thread starts.
     """
     return wait_for(start_thread(function, may_be_cut_off=False))
 
 
 def wait_for(future: Future[_T]) -> _T:
-    """Wait for a future, and return its result or raise its exception. In the main thread, a signal ends the wait."""
+    """Return a future's result, or raise its exception. In the main thread, a signal ends the wait."""
     # In steps: Python would not notice a signal that arrives just as a wait without end begins.
     while concurrent.futures.wait((future,), _SECONDS_BETWEEN_CHECKS).not_done:
         pass
@@ -108,10 +107,10 @@ def wait_for(future: Future[_T]) -> _T:
 
 
 def start_thread(function: Callable[[], _T], *, may_be_cut_off: bool = True) -> Future[_T]:
-    """Call `function` in a new thread, and return a future with its result or exception.
+    """Call `function` in a new thread with this thread's context variables. Return a future of its result or exception.
 
-    The thread has the context variables of this thread. The end of the process does not wait for it, unless
-    `may_be_cut_off` is false. Raises RuntimeError if no thread starts.
+    The end of the process waits for the thread only if `may_be_cut_off` is false. Raises RuntimeError if no thread
+    starts.
     """
     future: Future[_T] = Future()
     if not may_be_cut_off:

@@ -33,24 +33,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step of an action. Before the first step runs, a run shows the descriptions of all steps as its plan."""
+    """One step of an action. The descriptions of all steps are the plan that a run shows first."""
 
     description: str
-    request_count: int = 0  # how many requests the step sends, without those that send batches of records
-    batch_count: int = 0  # how many batches of records the step sends, each in one request
-    run: Callable[[], object] = lambda: None  # carries out the step, if it changes anything; its result is not used
+    request_count: int = 0  # requests, without those that send batches
+    batch_count: int = 0  # batches of records, each in one request
+    run: Callable[[], object] = lambda: None  # carries out the step, if it changes anything
 
 
 @dataclass(kw_only=True, eq=False)
 class AudienceAction(abc.ABC):
-    """The base class of the actions on an audience, such as adding people. Repeating an action changes nothing more.
+    """The base class of the actions on an audience. Repeating an action changes nothing more.
 
-    Records are sent to the audience's customer list. Methods raise AudienceError, and the errors of `Api`.
+    Methods raise AudienceError, and the errors of `Api`.
 
     A digdag session (a scheduled run of the workflow, with its retries) creates an audience only once, even if a run is
-    killed or a response is lost: of several audiences with one name that the session created, only the oldest is kept.
-    If two sessions create audiences with one name at once, the older audience is kept, and the run of the other session
-    fails with the error of `_build_conflict_error`.
+    killed or a response is lost: of several with one name that the session created, only the oldest is kept. If two
+    sessions create audiences with one name at once, the older audience is kept, and the other session's run fails.
     """
 
     action: ClassVar[ActionSpec]
@@ -83,10 +82,7 @@ class AudienceAction(abc.ABC):
 
     @contextlib.contextmanager
     def prepare_and_check_limits(self) -> Iterator[PreparedRecords]:
-        """Yield the unique records of the requested rows, read into a temporary file and checked against the limits.
-
-        The file lasts until the end of the `with` block. An action that reads no rows yields no records.
-        """
+        """Yield the unique records of the rows, checked against the limits. They last as long as the `with` block."""
         if not self.action.reads_rows:
             yield PreparedRecords()
             return
@@ -117,16 +113,12 @@ class AudienceAction(abc.ABC):
 
     @abc.abstractmethod
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that carry out the action with the `prepared` records. Changes nothing at Pinterest.
-
-        Sets the sentence in the run's statistics that sums up the run.
-        """
+        """Return the action's steps, and set the summary of the run. Changes nothing at Pinterest."""
 
     def _require_usable_audience(self, audience_id: str | None = None) -> Audience:
-        """Return the audience with an id (by default, the id in the settings), and copy its state to the statistics.
+        """Return an audience, by default that of the settings, and copy its state to the statistics.
 
-        Raises AudienceError if the audience is missing, cannot take records, or does not have the name that the
-        settings expect.
+        Raises AudienceError if it is missing, cannot take records, or does not have the expected name.
         """
         audience = require_writable_audience(self._api, audience_id or self._audience_id)
         self._copy_to_stats(audience)
@@ -134,9 +126,9 @@ class AudienceAction(abc.ABC):
         return audience
 
     def _require_expected_name(self, audience: Audience | None) -> None:
-        """Raise AudienceError if the setting `expected_audience_name` is set and is not the name of `audience`.
+        """Raise AudienceError if `expected_audience_name` is set, and is not the name of `audience`.
 
-        `audience`: None if the audience cannot be read, so that its name is unknown.
+        `audience`: None if it cannot be read.
         """
         expected = self._settings.expected_audience_name
         # Settings are trimmed, and names at Pinterest are not.
@@ -162,10 +154,9 @@ class AudienceAction(abc.ABC):
         self.stats.audience_size = audience.size
 
     def _find_creator_key(self, audience: Audience) -> str | None:
-        """Return the key of the digdag session that created `audience`, or None if it is unknown.
+        """Return the key of the session that created `audience`, as in its customer list's name, or None if unknown.
 
-        `audience`: one with the name in the setting `audience_name`. The key is the eight hex digits in the name of its
-        customer list.
+        `audience`: one with the settings' name.
         """
         if audience.customer_list_id in self._created_list_ids:  # which reads may not show yet
             return self._session_task_key
@@ -192,10 +183,7 @@ class AudienceAction(abc.ABC):
         return self._require_usable_audience(audiences[0].id)
 
     def _find_other_and_session_namesakes(self) -> tuple[list[Audience], list[Audience]]:
-        """Return two lists of the audiences that have the name in the settings, each with the oldest audience first.
-
-        The second list has the audiences that this digdag session created, the first list all others.
-        """
+        """Return the audiences with the settings' name: all others, and those of this session. Each from the oldest."""
         named = sorted(
             find_audiences_by_name(self._api, self._new_name), key=lambda audience: build_age_key(audience.id)
         )
@@ -203,7 +191,7 @@ class AudienceAction(abc.ABC):
         return [audience for audience in named if audience not in own], own
 
     def _find_session_audience(self) -> Audience | None:
-        """Return the oldest audience with the settings' name that this digdag session created, or None.
+        """Return this session's oldest audience with the settings' name, or None.
 
         Raises AudienceError if only another session created one.
         """
@@ -213,7 +201,7 @@ class AudienceAction(abc.ABC):
         return own[0] if own else None
 
     def _create_once_per_session(self, create: Callable[[], Audience]) -> Audience:
-        """Return the audience that this digdag session keeps, which `create` creates if there is none of the session.
+        """Return the audience that this session keeps. If it has none, `create` creates one.
 
         Raises AudienceError if another session created an audience with the name first.
         """
@@ -229,21 +217,18 @@ class AudienceAction(abc.ABC):
         return self._remove_duplicates(audience)
 
     def _remove_duplicates_if_own(self, audience: Audience) -> Audience:
-        """Return `audience` or, if this digdag session created several with its name, the one that it keeps.
-
-        Raises AudienceError if another session created an audience with the name first.
-        """
+        """Return `audience` or, if this session created several with its name, the one that it keeps."""
         if not self.action.only_once or self._find_creator_key(audience) != self._session_task_key:
             return audience
         wait_out_listing_lag(self._client)
         return self._remove_duplicates(audience)
 
     def _remove_duplicates(self, audience: Audience) -> Audience:
-        """Return the oldest audience with the settings' name that this digdag session created, and remove the others.
+        """Return this session's oldest audience with the settings' name, and remove its others.
 
         `audience` is one of them, and was created ten seconds ago or more: listings show it and all older ones, unless
-        they were removed. If another session created an audience with the name before them, removes all of this
-        session's, and raises AudienceError. It is also raised if none is left.
+        they were removed. Raises AudienceError if none is left, or if another session was first: then it removes all of
+        this session's.
         """
         others, own = self._find_other_and_session_namesakes()
         if not own:
@@ -272,6 +257,6 @@ class AudienceAction(abc.ABC):
 
 
 def get_list_id(audience: Audience) -> str:
-    """Return the id of the customer list that an audience uses. It must use one: see `require_writable_audience`."""
+    """Return the id of the list that an audience uses. It must use one: see `require_writable_audience`."""
     assert audience.customer_list_id is not None, "require_writable_audience has checked this"  # noqa: S101
     return audience.customer_list_id

@@ -15,7 +15,6 @@ from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape_and_quote
 from td_pinterest_op.settings.table import ActionSpec
 
-# What a summary says of an audience that another run of the session has created.
 _CREATED_BEFORE_NOTE = " (which this session had created before)"
 _SESSION_KEY_PATTERN = re.compile(r"\(td ([0-9a-f]{8})\)$")
 
@@ -23,8 +22,7 @@ _SESSION_KEY_PATTERN = re.compile(r"\(td ([0-9a-f]{8})\)$")
 class Create(MembersAction):
     """The action that creates an audience with the query's people.
 
-    If an audience of another digdag session has the name already, the setting `if_exists` decides: fail, add the people
-    to that audience, or replace its people.
+    If another session's audience has the name, `if_exists` decides: fail, add the people to it, or replace its people.
     """
 
     action = ActionSpec(
@@ -36,18 +34,13 @@ class Create(MembersAction):
     )
 
     def find_and_check_audience(self) -> None:
-        """Raise AudienceError if another session's audience has the name in the settings, and `if_exists` is fail.
-
-        It is also raised if `if_exists` is not fail, but several audiences of other sessions have the name.
-        """
+        """Raise AudienceError for other sessions' audiences with the name: one if `if_exists` is fail, else several."""
         self._find_other_or_session_audience()
 
     def _find_other_or_session_audience(self) -> tuple[Audience | None, Audience | None]:
         """Return the audience with the settings' name as (another session's, this session's), at most one of them.
 
-        A session is one of the digdag workflow. Both are None if no audience has the name. If this session created one,
-        audiences of other sessions do not count. Otherwise raises AudienceError for other sessions' audiences if
-        `if_exists` is fail or there are several.
+        If this session created one, those of other sessions do not count.
         """
         others, own = self._find_other_and_session_namesakes()
         if own or not others:
@@ -57,10 +50,7 @@ class Create(MembersAction):
         return self._require_only_namesake(others), None
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that create an audience with the `prepared` records, or send them to the existing one.
-
-        The existing audience is another session's, or was created by an earlier, interrupted run of this session.
-        """
+        """Return the steps that create an audience with the `prepared` records, or send them to the existing one."""
         existing, own = self._find_other_or_session_audience()
         audience = existing or own
         if audience and self._settings.if_exists == "add":  # other sessions may have added people, and they stay
@@ -77,9 +67,9 @@ class Create(MembersAction):
         return [fill, Step(description=description, request_count=1, run=run)]
 
     def _create_or_switch_audience(self, target: TargetList, prepared: PreparedRecords) -> None:
-        """Create the audience with the customer list `target`, or make this session's existing audience use that list.
+        """Create the audience with the list `target`, or make this session's existing one use that list.
 
-        Raises AudienceError if another session has created an audience with the name meanwhile.
+        Raises AudienceError if another session has created one meanwhile.
         """
         self.stats.customer_list_id = target.id  # which has the records, should nothing else be found
         audience = self._create_audience_with_list(target)
@@ -92,10 +82,10 @@ class Create(MembersAction):
 
 
 class CreateActalike(AudienceAction):
-    """The action that creates a look-alike (actalike) audience: people who resemble the people of a seed audience.
+    """The action that creates a look-alike (actalike) audience: people who resemble those of a seed audience.
 
-    The audience's description ends with the key of the digdag session, by which a rerun recognises the audience. Other
-    audiences are recognised by the name of their customer list, but a look-alike audience has none.
+    Its description ends with the key of the digdag session, by which a rerun recognises it: it has no customer list, by
+    whose name other audiences are recognised.
     """
 
     action = ActionSpec(
@@ -106,12 +96,11 @@ class CreateActalike(AudienceAction):
     )
 
     def _find_creator_key(self, audience: Audience) -> str | None:
-        """Return the key of the digdag session with which a look-alike audience's description ends, or None."""
         match = _SESSION_KEY_PATTERN.search(audience.description) if audience.audience_type == ACTALIKE_TYPE else None
         return match[1] if match else None
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
-        """Return the step that creates the look-alike audience, or one without changes if this session created it.
+        """Return the step that creates the audience, or one without changes if this session created it.
 
         Raises AudienceError if another session's audience has the name, or the seed audience is missing or not ready.
         """
@@ -139,7 +128,7 @@ class CreateActalike(AudienceAction):
         self._set_summary(f"leave {text}", f"left {text}")
 
     def _ensure_audience(self) -> None:
-        """Create the look-alike audience, unless Pinterest now lists one that an earlier run of the session created."""
+        """Create the audience, unless Pinterest now lists one of an earlier run of this session."""
         settings = self._settings
         description = " ".join(filter(None, (settings.audience_description, f"(td {self._session_task_key})")))
         rule = {"seed_id": [settings.seed_audience_id], "country": settings.country, "percentage": settings.percentage}
@@ -157,7 +146,7 @@ class CreateActalike(AudienceAction):
 class Delete(AudienceAction):
     """The action that deletes an audience. It succeeds if the audience is already deleted.
 
-    The audience's customer list stays, since Pinterest has no way to delete it.
+    Its customer list stays: Pinterest has no way to delete one.
     """
 
     action = ActionSpec(
@@ -168,9 +157,9 @@ class Delete(AudienceAction):
     )
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
-        """Return the step that removes the audience, or a step without changes if the audience is already removed.
+        """Return the step that removes the audience, or one without changes if it is already removed.
 
-        Raises AudienceError if the audience must not be removed, for example because active ad groups use it.
+        Raises AudienceError if it must not be removed, for example because active ad groups use it.
         """
         audience = read_audience_until_found(self._api, self._audience_id)
         if audience:
@@ -194,9 +183,9 @@ class Delete(AudienceAction):
         return [Step(description=description, request_count=1, run=run)]
 
     def _remove_audience(self, *, was_found: bool) -> None:
-        """Remove the audience. `was_found`: whether this run could read the audience before.
+        """Remove the audience. `was_found`: whether this run has read it before.
 
-        Raises AudienceError if Pinterest answers 404, except if the audience was read before and is removed now.
+        Raises AudienceError if Pinterest answers 404, unless the audience was read before and is removed now.
         """
         if self._api.remove_audience(self._audience_id):
             return

@@ -30,21 +30,15 @@ _SESSION_TIME_MARGIN_SECONDS = 86_400.0
 class MembersAction(AudienceAction):
     """The base class of the actions that send records to an audience's customer list, or replace it with a new list.
 
-    The newest run wins: no run replaces a customer list that a newer run has filled. See `ListSwitcher`.
+    No run replaces a list that a newer run has filled: see `ListSwitcher`.
     """
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the step that adds the `prepared` records to the audience's list, or removes them from it.
-
-        `adds_people` of the action decides which.
-        """
+        """Return the step that adds the records to the audience's list or removes them, as `adds_people` says."""
         return self._plan_add_or_remove(self._require_usable_audience(), prepared)
 
     def _plan_add_or_remove(self, audience: Audience, prepared: PreparedRecords, *, note: str = "") -> list[Step]:
-        """Return the step that adds the `prepared` records to the list of `audience`, or removes them from it.
-
-        `adds_people` of the action decides which. `note`: follows the audience's name in the summary.
-        """
+        """Return the step of `plan_steps`. `note`: follows the audience's name in the summary."""
         people = "{records}" if prepared.record_count else "nobody"
         if self.action.adds_people:
             change = f"add to {audience.label}"
@@ -62,9 +56,9 @@ class MembersAction(AudienceAction):
         ]
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
-        """Add the `prepared` records to the customer list of `audience` (`adds`), or remove them from it (not `adds`).
+        """Add the `prepared` records to the list of `audience`, or remove them from it.
 
-        Raises AudienceError if the audience uses another list, or is removed, once the records are sent.
+        Raises AudienceError if the audience uses another list, or is removed, once they are sent.
         """
         audience = self._remove_duplicates_if_own(audience)
         operation = "ADD" if adds else "REMOVE"
@@ -81,9 +75,9 @@ class MembersAction(AudienceAction):
         )
 
     def _plan_replacement(self, audience: Audience, prepared: PreparedRecords) -> list[Step]:
-        """Return the two steps that fill a new customer list with the `prepared` records, and switch `audience` to it.
+        """Return the two steps that fill a new list, and switch `audience` to it.
 
-        Raises AudienceError if a newer run has filled a list for the audience.
+        Raises AudienceError if `audience` uses a newer run's list.
         """
         target, fill = self._plan_filling_new_list(audience.name, prepared, audience)
         self._build_switcher(target).require_older_list(audience)
@@ -97,7 +91,7 @@ class MembersAction(AudienceAction):
     def _check_shrinking(self, audience: Audience, prepared: PreparedRecords) -> None:
         """Raise LimitError if far fewer records would take the place of those in use: see `max_leave_ratio`.
 
-        How many are in use is known by the name of their list, without those that were added since.
+        How many are in use is known by their list's name, without those that were added since.
         """
         limit = self._settings.max_leave_ratio
         if limit is None:
@@ -119,7 +113,6 @@ class MembersAction(AudienceAction):
             )
 
     def _set_replacement_summary(self, prepared: PreparedRecords, *, note: str = "") -> None:
-        """Store in the statistics that the audience's members are replaced. `note`: follows the audience's name."""
         if prepared.record_count:
             self._set_summary(f"replace the members of {{audience}}{note} with {{records}}")
         else:
@@ -128,10 +121,9 @@ class MembersAction(AudienceAction):
     def _plan_filling_new_list(
         self, audience_name: str, prepared: PreparedRecords, existing_audience: Audience | None = None
     ) -> tuple[TargetList, Step]:
-        """Return the list to fill with the `prepared` records, and the step that fills it.
+        """Return a new list for the `prepared` records, and the step that fills it.
 
-        `audience_name`: the name of the audience that will use the list. `existing_audience`: None if it does not exist
-        yet.
+        `existing_audience`: the one that will use the list, None if it does not exist yet.
         """
         jobs = self.stats.job_id
         if not jobs:  # a clear takes those of the list that it replaces: no retry of an older replace is newer
@@ -176,18 +168,18 @@ class MembersAction(AudienceAction):
         return ListSwitcher(api=self._api, target=target, replaces_newer=self._settings.replace_newer, advice=advice)
 
     def _create_audience_with_list(self, target: TargetList) -> Audience:
-        """Create an audience that uses the customer list `target`, and return the one that this session keeps.
+        """Create an audience that uses the list `target`, and return the one that this session keeps.
 
-        That is an older one, which may use another list, if another run of this session has created one.
+        That is an older one, which may use another list, if another run of the session has created it.
         """
         description = self._settings.audience_description
         request = partial(request_new_audience, self._api, self._new_name, description=description, list_id=target.id)
         return self._create_once_per_session(request)
 
     def _ensure_switched(self, audience: Audience, target: TargetList) -> None:
-        """Make `audience` use the customer list `target`, unless it does already, or a newer run's list is in use.
+        """Make `audience` use the list `target`, and copy its state to the statistics.
 
-        Copies the audience's state to the statistics.
+        Raises AudienceError if it uses a newer run's list.
         """
         now = self._require_usable_audience(audience.id)  # somebody else may have switched it since
         if now.customer_list_id == target.id:
@@ -230,7 +222,7 @@ class Replace(MembersAction):
     )
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the two steps that fill a new list with the `prepared` records, and switch the audience to it."""
+        """Return the two steps that fill a new list, and switch the audience to it."""
         audience = self._require_usable_audience()
         self._check_shrinking(audience, prepared)
         self._set_replacement_summary(prepared)
@@ -248,10 +240,10 @@ class Clear(MembersAction):
     )
 
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that create an empty customer list and switch the audience to it.
+        """Return the steps that switch the audience to an empty list, or one without changes if it is empty already.
 
-        An empty audience gets one step without changes: its list was created empty by this operator, and Pinterest has
-        counted no person in it. Raises AudienceError if the audience has people and active ad groups use it.
+        It is empty if this operator created its list empty, and Pinterest has counted no person in it. Raises
+        AudienceError if it has people and active ad groups use it.
         """
         audience = self._require_usable_audience()
         used = find_used_list(self._api, audience)

@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 
 
 class Mirror(MembersAction):
-    """The action that makes an audience equal to a query's people: it sends only the people who join or leave.
+    """The action that makes an audience equal to a query's people.
 
-    The ledger, a table in Treasure Data, records who is in the audience. What a run is about to change is its plan,
-    which is written into the ledger before anything is sent.
+    The ledger, a table in Treasure Data, records who is in the audience. A run's plan (who joins, who leaves) is
+    written into it before anything is sent.
     """
 
     action = ActionSpec(
@@ -71,7 +71,7 @@ class Mirror(MembersAction):
     def find_and_check_audience(self) -> None:
         """Find the audience that mirrors the query, and keep it for the steps. A first run may find none.
 
-        Raises AudienceError if the audience cannot take records, or several audiences have the name in the settings.
+        Raises AudienceError if it cannot take records, or its name is ambiguous or contradicts the settings.
         """
         name = self._new_name
         if self._audience_id:
@@ -93,8 +93,7 @@ class Mirror(MembersAction):
     def prepare_and_check_limits(self) -> Iterator[PreparedRecords]:
         """Compare the query's people with the ledger, and check the limits of the settings.
 
-        Yields empty PreparedRecords: the steps of the action read the records themselves, once the plan is in the
-        ledger.
+        Yields no records: the steps read them, once the plan is in the ledger.
         """
         settings = self._settings
         audience = self._audience
@@ -103,13 +102,11 @@ class Mirror(MembersAction):
         with contextlib.closing(self._run):
             self._ledger.load_state(now=self.services.timing.now(), may_create=not settings.dry_run)
             if audience:
-                # How many people may be in it, by the greater of Pinterest's two counts. None if neither is known: for
-                # some time, the size of an audience is unknown or 0, whoever is in it.
+                # How many people may be in it, by the greater of Pinterest's two counts. For some time, the size of an
+                # audience is unknown or 0, whoever is in it.
                 people = audience.size or None
                 used = find_used_list(self._api, audience)
                 name = parse_list_name(used)
-                # 0 or 1 dummy records, with which this operator created the list, by the fingerprint in its name. None
-                # if the list was not created empty.
                 dummies = name.dummy_record_count if name else None
                 uploaded = used.uploaded if used else None  # dummies included
                 if uploaded is not None or dummies is not None:
@@ -118,10 +115,10 @@ class Mirror(MembersAction):
             self.people_query = self._run.write_and_count_changes()
             check_export_limits(settings, self.stats)
             self._run.check_leave_ratio()
-            yield PreparedRecords()  # the steps read the records, once the plan is in the ledger
+            yield PreparedRecords()
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
-        """Return the steps that write the plan (who joins and leaves) into the ledger, send it, and mark it as sent."""
+        """Return the steps that write the plan into the ledger, send it, and mark it as settled."""
         changes = self._run.figures
         audience = self._audience
         replaces = changes.mode == REPLACE_MODE
@@ -165,9 +162,9 @@ class Mirror(MembersAction):
         return steps
 
     def _create_empty_audience(self) -> None:
-        """Create the audience with an empty customer list. No audience may have the name in the settings yet.
+        """Create the audience with an empty customer list.
 
-        Raises AudienceError if another run of the session is creating the audience at the same time.
+        Raises AudienceError if another run of the session creates it at the same time.
         """
         target, create_list = self._plan_filling_new_list(self._new_name, PreparedRecords())
         create_list.run()
@@ -177,7 +174,7 @@ class Mirror(MembersAction):
         self._ledger.jobs.audience_id = self._audience.id
 
     def _write_ledger_plan(self) -> None:
-        """Write the plan (who joins, who leaves) into the ledger. From then on, a newer run's plan stops this run."""
+        """Write the plan into the ledger. From then on, a newer run's plan stops this run."""
         self._plan = self._run.write_and_read_plan(get_list_id(self._existing_audience))
         self._guard.trust_plan_as_newest()
         self.stats.mirror = replace(self._run.figures, plan=self._ledger.state.number)
@@ -220,8 +217,8 @@ class Mirror(MembersAction):
         return [digest for record in self._refused[JOINERS] for _, digest in record.parts]
 
     def _replace_members(self) -> None:
-        # A try goes on with an unused list of its session key that has its name: an earlier try has begun to fill it.
-        # Each plan gets a key of its own, so that no plan goes on with the list of another.
+        # A try goes on with an unused list of its session key. Each plan gets a key of its own, so that none goes on
+        # with the list of another.
         key = f"{self._session_task_key} {self._ledger.state.number}"
         self._session_task_key = hashlib.sha256(key.encode()).hexdigest()[:8]
         self._sender.on_refused = self._refused[JOINERS].append
