@@ -14,8 +14,8 @@ _PACKAGE_FOLDER = Path(td_pinterest_op.__file__).parent
 PACKAGE_PARENT = _PACKAGE_FOLDER.parent
 IN_CHECKOUT = (PACKAGE_PARENT / "setup.cfg").is_file()
 SHIPPED_FILES_FOLDER = PACKAGE_PARENT if IN_CHECKOUT else _PACKAGE_FOLDER / "cli"
-"""The folder with the shipped workflows and pages: `workflows`, `docs`."""
-# For people at a terminal only; the command line needs libraries that no workflow image has.
+"""The folder with `workflows` and `docs`."""
+# For people at a terminal; the command line needs libraries that no workflow image has.
 _UNBUNDLED_PACKAGE_FILES = ("cli", "__main__.py", "README.md")
 # Treasure Data's image has everything else that the operator imports.
 _LIBRARY_MISSING_ON_HOSTED = "python-backoff"
@@ -33,10 +33,10 @@ _UNUSED_FILE_PATTERN = re.compile(
 
 
 def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = False) -> ContentsByPath:
-    """Return the content of the operator's files and of its libraries', by path in a project folder.
+    """Return the contents of the operator's files and of its libraries', by path in a project folder.
 
-    The libraries are those that hosted Treasure Workflow lacks; `with_dependencies`: all that the operator imports, and
-    those that they need. `with_phone_numbers`: the library for phone numbers too.
+    The libraries are those that hosted Treasure Workflow lacks, or with dependencies all that the operator imports,
+    with what they need.
     """
     if IN_CHECKOUT:
         licence = (PACKAGE_PARENT / "LICENSE").read_bytes()
@@ -78,7 +78,7 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
 
 
 def replace_code(folder: Path, code: ContentsByPath) -> None:
-    """Write code to a project folder, and remove files of the operator that it has beside. `code`: contents by path."""
+    """Write code to a project folder, and remove all other files of the operator from it."""
     replace_files(folder, code)
     if (folder / "setup.cfg").exists():
         return  # a checkout, which has more than a project needs

@@ -1,4 +1,4 @@
-"""Credentials and endpoints, from the environment, the local digdag secrets or a file, and what they give access to."""
+"""Credentials from the environment, the local digdag secrets or a file, and what they give access to."""
 
 import contextlib
 import os
@@ -33,35 +33,34 @@ from td_pinterest_op.task_runtime.task import Task
 
 ENVIRONMENT_SOURCE = "the environment"
 LOCAL_SECRETS_SOURCE = "the local digdag secrets"
-# The workflow's secrets, by the variable under which a task gets each: those for Pinterest, and all.
+# The workflow's secrets, by their variables.
 PINTEREST_SECRETS_BY_VARIABLE: Mapping[str, str] = {
     build_variable_name(key.secret_name): key.secret_name for key in CREDENTIAL_SETTINGS
 }
 SECRETS_BY_VARIABLE: Mapping[str, str] = {"TD_API_KEY": "td.apikey", **PINTEREST_SECRETS_BY_VARIABLE}
 REFRESH_TOKEN_VARIABLE = "PINTEREST_REFRESH_TOKEN"  # noqa: S105 - a name
 _NON_SECRET_VARIABLES = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
-# Somebody waits at the terminal: fewer and shorter tries than in a task. Seconds and milliseconds, as in the settings.
+# Somebody waits at the terminal: fewer and shorter tries than in a task.
 _SHORT_WAIT_SETTINGS = {
     "retry_count": 3,
     "max_retry_wait_millis": 10_000,
     "connection_timeout_secs": 20,
     "read_timeout_secs": 60,
 }
-
-# Roles that may change customer lists and audiences.
+# They may change customer lists and audiences.
 WRITER_ROLES = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
-    """Credentials for Treasure Data and Pinterest, in the environment variables `environ`."""
+    """Credentials for Treasure Data and Pinterest."""
 
-    environ: Mapping[str, str]
+    environ: Mapping[str, str]  # the variables of a task
     sources: Mapping[str, str]  # where each was found, in words, by variable
-    env_file: Path | None = None  # the file of --env-file
+    env_file: Path | None = None  # of --env-file
 
     def describe_sources(self) -> str:
-        """Return a text that names the places where the secrets were found, without their values."""
+        """Return the places where the secrets were found, in words."""
         places = {name: self.sources[name] for name in SECRETS_BY_VARIABLE if name in self.sources}
         if len(found := set(places.values())) == 1:
             return found.pop()
@@ -69,7 +68,7 @@ class Credentials:
 
     @property
     def refused_token_advice(self) -> str:
-        """Advice on replacing a refresh token that Pinterest refuses, which depends on where the token was found."""
+        """Advice on replacing a refresh token that Pinterest refuses."""
         place = self.sources.get(REFRESH_TOKEN_VARIABLE, "")
         if place == ENVIRONMENT_SOURCE:
             return (
@@ -81,7 +80,7 @@ class Credentials:
         return "run `td-pinterest authorize`"
 
     def require_variables(self, *variables: str) -> None:
-        """Raise SettingsError, which names the missing variables, unless a value was found for all `variables`."""
+        """Raise SettingsError, which names the missing ones, unless all variables were found."""
         missing = [name for name in variables if name not in self.sources]
         if missing:
             raise SettingsError(
@@ -91,24 +90,21 @@ class Credentials:
             )
 
     def without_pinterest(self) -> "Credentials":
-        """Return a copy without Pinterest's credentials, for requests to Treasure Data only."""
+        """Return a copy for requests to Treasure Data only."""
         sources = {name: place for name, place in self.sources.items() if name not in PINTEREST_SECRETS_BY_VARIABLE}
         return replace(self, sources=sources)
 
     def build_connection_settings(self) -> ConnectionSettings:
-        """Return settings with these credentials for a command at a terminal, whose waits are short.
-
-        A missing credential has the value "0".
-        """
+        """Return settings with these credentials and short waits. A missing credential is "0"."""
         environ = {**self.environ, **dict.fromkeys(SECRETS_BY_VARIABLE.keys() - self.sources.keys(), "0")}
         return parse_settings({"type": "pinterest", **_SHORT_WAIT_SETTINGS}, table=CONNECTION_SETTINGS, environ=environ)
 
     def build_task(self, *, session: str | None = None, **params: object) -> Task:
-        """Return a digdag task with these credentials and the parameters `params`. `session`: see `Task`."""
+        """Return a digdag task with these credentials. `session`: see `Task`."""
         return Task(params={"project_id": LOCAL_PROJECT_ID, **params}, environ=self.environ, session=session)
 
     def make_token_saver(self) -> OnNewRefreshToken:
-        """Return a function that stores a new refresh token where the old one was found, or warns if that fails."""
+        """Return a function that stores a new refresh token in place of the old one, or warns if that fails."""
         store = RefreshTokenStore(
             task=self.build_task(), settings=self.build_connection_settings(), timing=SYSTEM_TIMING
         )
@@ -131,7 +127,7 @@ class Credentials:
         return save_token
 
     def open_services(self) -> contextlib.AbstractContextManager[Services]:
-        """Return a context manager that connects to Treasure Data and Pinterest."""
+        """Connect to both services."""
         return connect_services(
             self.build_task(),
             self.build_connection_settings(),
@@ -141,9 +137,9 @@ class Credentials:
 
 
 def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.environ) -> Credentials:
-    """Return the credentials, each from the environment, else from the local digdag secrets, else from the env file.
+    """Return each credential from the environment, else from the local digdag secrets, else from the env file.
 
-    Raises SettingsError for an unusable env file.
+    Raises SettingsError for an unusable env file, and for secrets that others can read.
     """
     in_file: Mapping[str, str] = {}
     if env_file:
@@ -156,7 +152,7 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
         scheme = "http" if read_local_secret("td.use_ssl", environ) == "false" else "https"
         local["TD_API_SERVER"] = f"{scheme}://{host}"
     folder = find_local_secrets_folder(environ) if any(local.values()) else None
-    # `digdag secrets --local` gives a file the permissions of any other: the folder's keep others out.
+    # `digdag secrets --local` gives a file the permissions of any other: the folder keeps others out.
     names = [
         SECRETS_BY_VARIABLE[variable] for variable, value in local.items() if value and variable in SECRETS_BY_VARIABLE
     ]
@@ -179,7 +175,7 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
 
 
 def open_services_with_options(common: CommonOptions) -> contextlib.AbstractContextManager[Services]:
-    """Return a context manager that connects to both services. Raises SettingsError without Pinterest's credentials."""
+    """Connect to both services. Raises SettingsError without Pinterest's credentials."""
     credentials = find_credentials(common.env_file)
     credentials.require_variables(*PINTEREST_SECRETS_BY_VARIABLE)
     common.print_note(f"Credentials: {credentials.describe_sources()}")
@@ -188,16 +184,16 @@ def open_services_with_options(common: CommonOptions) -> contextlib.AbstractCont
 
 @dataclass(frozen=True, kw_only=True)
 class AdAccount:
-    """An ad account that the token may read. `roles`: the user's roles in it, as Pinterest names them."""
+    """An ad account that the token may read."""
 
     id: str
     name: str
-    owner: str  # the user name of its owner, or ""
-    roles: tuple[str, ...]
+    owner: str  # a user name, or ""
+    roles: tuple[str, ...]  # the user's roles in it, as Pinterest names them
 
     @property
     def label(self) -> str:
-        """The ad account's id and its name in quotation marks, for messages."""
+        """Its id, and its name in quotation marks."""
         return f"{self.id} {escape_and_quote(self.name)}"
 
     @property
@@ -219,7 +215,7 @@ def list_ad_accounts(api: Api) -> Iterator[AdAccount]:
 
 
 def make_ad_account_api(services: Services, common: CommonOptions) -> Api:
-    """Return Pinterest's API for the ad account that --ad-account or the environment names, or the only one.
+    """Return Pinterest's API for the ad account that --ad-account or the environment names, or for the only one.
 
     Raises SettingsError if the user has no ad account, click.UsageError if none of several is named.
     """
@@ -241,7 +237,7 @@ def make_ad_account_api(services: Services, common: CommonOptions) -> Api:
 
 
 def parse_id_option(text: str, option: str) -> str:
-    """Return the id in the text of an option, without spaces. Raises click.UsageError if the text is not all digits."""
+    """Return an option's id without spaces. Raises click.UsageError if it is not all digits."""
     if not (text.isascii() and text.strip().isdecimal()):
         raise click.UsageError(
             f"{option} must be an id, which has only digits; `td-pinterest accounts` and `audiences` list the ids"

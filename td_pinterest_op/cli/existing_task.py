@@ -29,9 +29,9 @@ from td_pinterest_op.settings.types import (
 from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.task import Task, read_sql_or_file
 
-# `$ {` is one in the value of a variable, which digdag does not fill in.
+# Also `$ {`, as in the value of a variable, which digdag does not fill in.
 _ANY_TEMPLATE_PATTERN = re.compile(r"\$ ?\{([^{}]*)")
-# What `init` calls the jobs of classes; "" for an export, whose action says it.
+# What `init` calls the job of a class; "" for an export, whose action says it.
 _INIT_JOB_BY_CLASS = {
     "td_pinterest_op.export.PinterestExport": "",
     "td_pinterest_op.activation.PinterestActivation": "activation",
@@ -40,19 +40,8 @@ _INIT_JOB_BY_CLASS = {
 _QUERY_JOB_OPTIONS = ("engine", *JOB_OPTIONS)
 _KEPT_VARIABLES = ("docker", "py")
 _CONVERTED_KEYS = {
-    *(
-        "result_settings",
-        "query",
-        "database",
-        "audiences",
-        "at_once",
-        "later_runs",
-        "timezone",
-        "schedule",
-        "_env",
-        "_export",
-        "_do",
-    ),
+    *("result_settings", "query", "database", "audiences", "at_once", "later_runs"),
+    *("timezone", "schedule", "_env", "_export", "_do"),
     *(*_QUERY_JOB_OPTIONS, *_KEPT_VARIABLES, *WITHHOLDING_LIST_NAMES),
 }
 _TD_KEYS_WITHOUT_RESULT = {"create_table", "insert_into"}  # of a td> task whose job has no result
@@ -75,9 +64,9 @@ _LEFT_OUT_REASONS = {
 
 
 def convert_existing_task(path: Path, *, task_name: str, entry_name: str) -> NewProject:
-    """Return what a task in a workflow file exports as a project, and print what it has and what is left out.
+    """Return the project that does what a task in a workflow file does, and print what it has and what is left out.
 
-    `task_name`: the task, where the file has several exports, or "". `entry_name`: the entry of its list, or "". Raises
+    `task_name`: needed where the file has several exports. `entry_name`: of its list, or "" for all entries. Raises
     SettingsError for a file without such a task, and for what only a run knows.
     """
     workflow = Workflow(path)
@@ -99,13 +88,12 @@ def convert_existing_task(path: Path, *, task_name: str, entry_name: str) -> New
 
 
 def _get_job_options(params: YamlBlock) -> dict[str, Any]:
-    """Return the database, the engine and the other options of a task's jobs, None for those left out."""
     td = params.get_block("td")
     return {name: params.get(name, td.get(name)) for name in ("database", *_QUERY_JOB_OPTIONS)}
 
 
 def _upgrade_list_entry(members: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return an entry of a list as this version has it: without `result_settings` around its settings or `segment`."""
+    """Return a list's entry as this version has it: without `result_settings` around its settings or `segment`."""
     entry = dict(members)
     entry.update(parse_raw_settings(entry.pop("result_settings", None)))
     column = entry.pop("column", None) or "email"
@@ -116,15 +104,12 @@ def _upgrade_list_entry(members: Mapping[Any, Any]) -> dict[Any, Any]:
 
 @dataclass
 class _ExistingTaskConverter:
-    """Converts one task. `query_task` has its query. `left_out_reasons`: by what the folder does not have."""
-
     workflow: Workflow
     task: DigTask
-    query_task: DigTask
-    left_out_reasons: dict[str, str] = field(default_factory=dict)
+    query_task: DigTask  # has the query of the task
+    left_out_reasons: dict[str, str] = field(default_factory=dict)  # by what the folder does not have
 
     def convert_and_report(self, entry_name: str) -> NewProject:
-        """Return the project that does what the task does, or what one entry of its list does, and print a report."""
         params = self.task.get_filled_params()
         # Version 0.5 had the lists beside the settings.
         lists = {name: params[name] for name in WITHHOLDING_LIST_NAMES if name in params}
@@ -174,7 +159,6 @@ class _ExistingTaskConverter:
         return project
 
     def _add_job_query_and_lists(self, project: NewProject, params: YamlBlock) -> None:
-        """Add to a project its job, query and lists."""
         settings = project.settings
         action = find_action_spec(settings)
         job = next((name for name, each in EXPORT_ACTIONS.items() if each is action), None)
@@ -204,7 +188,6 @@ class _ExistingTaskConverter:
             settings.setdefault("history", "pinterest_history")
 
     def _read_people_query(self, params: YamlBlock) -> str:
-        """Return the people's SQL."""
         if self.task.package_class_name:
             if not is_left_out(params.get("query")):
                 return self._read_sql_or_file("query", params["query"])
@@ -229,7 +212,7 @@ class _ExistingTaskConverter:
         return str(self._require_no_template("the query", sql or "", self.query_task.place))
 
     def _read_sql_or_file(self, name: str, value: object) -> str:
-        """Return the SQL of a parameter or setting of this operator, which is SQL or a file with it."""
+        """Return the SQL of a parameter or setting of this operator: its value, or a file's text."""
         sql = read_sql_or_file(str(value), key=name)
         if is_left_out(sql):
             raise SettingsError(f"{self.workflow.path}: {name} is blank: give it a value, or leave the line out")
@@ -244,7 +227,7 @@ class _ExistingTaskConverter:
                     project.files[path] = sql
 
     def _convert_settings(self, settings: Mapping[Any, Any], params: YamlBlock) -> dict[str, Any]:
-        """Return the settings that the new folder has, with those that a task of the connector may lack."""
+        """Return the settings of the new folder, with those that a task of the connector may lack."""
         taken: dict[str, Any] = {"type": "pinterest", "audience_type": "customer_list"}
         block = params.get_block("result_settings")
         for name, value in settings.items():
@@ -263,7 +246,7 @@ class _ExistingTaskConverter:
         return taken
 
     def _require_no_template(self, name: str, value: Any, place: FileLine | None = None) -> Any:
-        """Return a value, a long id as text. Raises SettingsError for a template, which only a run fills in."""
+        """Return a value, a long id as text. Raises SettingsError for a template."""
         if named := _ANY_TEMPLATE_PATTERN.findall(str(value)):
             path, line = place or self.task.place
             raise SettingsError(
@@ -273,7 +256,7 @@ class _ExistingTaskConverter:
         return str(value) if isinstance(value, int) and may_have_lost_digits(value) else value
 
     def _note_left_out_keys(self, params: YamlBlock) -> None:
-        """Name each key of the task, its groups and the workflow that the new folder does not have, and other tasks."""
+        """Note each key of the task, its groups and the workflow that the new folder does not have, and other tasks."""
         variables = [key for key in self.task.exported if key not in ("td", *_CONVERTED_KEYS)]
         self.left_out_reasons |= dict.fromkeys(variables, "a variable, filled in where the task names it")
         keys = {f"td.{key}": key for key in params.get_block("td") if key not in ("database", *_QUERY_JOB_OPTIONS)}
@@ -296,7 +279,6 @@ class _ExistingTaskConverter:
             self.left_out_reasons[name] = _LEFT_OUT_REASONS.get(key, _DEFAULT_LEFT_OUT_ADVICE)
 
     def _print_report(self, project: NewProject, entry_name: str) -> None:
-        """Print what the new folder has of the task, or of one entry of its list, and what it does not have."""
         path = self.workflow.path
         taken = {"query": project.query, "schedule": project.schedule, **project.td, **project.parameters}
         taken |= {**project.exported, **project.environment, **project.settings, **project.entries}

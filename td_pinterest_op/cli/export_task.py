@@ -17,13 +17,12 @@ from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.task import Task
 
-# The indentation of the plan's facts.
 _FACT_INDENT = 12
 _WRITE_QUESTION = "Write this to Pinterest?"
 
 
 def build_source_params(source_options: Mapping[str, Any]) -> dict[str, str]:
-    """Return the parameters of a task for the options that name its job or query, database and engine."""
+    """Return a task's parameters for the options that name its job or query, database and engine."""
     params = {name: source_options[name] for name in ("job_id", "database", "engine") if source_options.get(name)}
     if source_options.get("query"):
         params["query"] = files.read_sql_option(source_options["query"], "--query")
@@ -31,7 +30,7 @@ def build_source_params(source_options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def run_export_task(task: Task, credentials: Credentials, common: CommonOptions) -> Mapping[str, Any]:
-    """Run an export that asks the user before its first write to Pinterest. Return the export's statistics."""
+    """Run an export that asks the user before its first write, and return its statistics."""
     is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
     asks = not (common.yes or is_dry)
     if asks:  # before the query's job runs in vain
@@ -44,8 +43,8 @@ def run_export_task(task: Task, credentials: Credentials, common: CommonOptions)
 class TerminalReporter(ProgressReporter):
     """Prints the plan of an export, asks for approval, and shows progress bars on a terminal."""
 
-    needs_approval: bool  # whether the plan needs approval
-    quiet: bool  # whether to leave out bars, and a plan that needs no approval
+    needs_approval: bool
+    quiet: bool  # leaves out bars, and a plan that needs no approval
 
     def show_plan_for_approval(self, text: str) -> None:
         """Print the plan and ask for approval. Raises StoppedError if the user declines."""
@@ -64,7 +63,7 @@ class TerminalReporter(ProgressReporter):
         unit: str,  # noqa: ARG002 - the bar shows none
         total: int | None,
     ) -> Iterator[Callable[[int], None]]:
-        """Show a progress bar for a phase of the export. Yields a function that sets the number of finished units."""
+        """Show a progress bar. Yields a function that sets the number of finished units."""
         console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=self.quiet or not console.is_terminal) as bar:
             task = bar.add_task(name, total=total)

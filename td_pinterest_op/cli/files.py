@@ -1,9 +1,8 @@
 """Files that options name: any text, settings of an export, and env files of NAME=VALUE.
 
 An env file means what it means to a shell: quotes, backslashes, comments, `export`, several assignments on a line, `;`
-between them; nothing is expanded. Setting a value leaves every other character unchanged. python-dotenv does neither:
-it reads one assignment a line, decodes escapes such as a backslash and n between double quotes, and sets a value by
-writing its whole line.
+between them; nothing is expanded. Setting a value changes no other character. python-dotenv does neither: it reads one
+assignment a line, decodes escapes such as a backslash and n, and sets a value by writing its whole line.
 """
 
 import re
@@ -25,17 +24,16 @@ _WORD_PIECE_PATTERN = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
 _SHELL_TOKEN_PATTERN = re.compile(
     rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word> (?: {_WORD_PIECE_PATTERN} )+ )", re.VERBOSE | re.DOTALL
 )
-# Where files are written before they are renamed.
 _TEMPORARY_FOLDER_NAME = ".td_pinterest_op-new"
 _ASSIGNMENT_PATTERN = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
-# The contents of files, by path in a folder.
+# By path in a folder.
 ContentsByPath = Mapping[str, bytes]
 
 
 def read_file_or_stdin(path: Path, option: str = "") -> str:
     """Return the text of a file, without a byte order mark, or of standard input for `-`.
 
-    Raises SettingsError if it cannot be read. `option`: the option that named the file, for the message.
+    Raises SettingsError, which names the file's `option`, if it cannot be read.
     """
     try:
         return sys.stdin.read() if str(path) == "-" else path.read_bytes().decode("utf-8-sig")
@@ -63,10 +61,10 @@ def read_settings_file(path: Path) -> dict[str, Any]:
 
 
 def read_sql_option(text: str, option: str) -> str:
-    """Return the SQL of an option, whose value `text` is SQL or the name of a file with SQL.
+    """Return an option's SQL. `text`: the SQL, or the name of its file.
 
-    Raises SettingsError, also for SQL with a template, and for a blank file: without a query, `--suppress` would
-    withhold nobody.
+    Raises SettingsError, also for a template, and for a blank file: without a query, `--suppress` would withhold
+    nobody.
     """
     is_sql = len(text.split()) > 1 and not text.strip().lower().endswith(".sql")
     sql = text if is_sql else read_file_or_stdin(Path(text) if text == "-" else Path.cwd() / text, option)
@@ -80,9 +78,8 @@ def read_sql_option(text: str, option: str) -> str:
 def replace_files(folder: Path, contents: ContentsByPath) -> None:
     """Write files to a folder, which is made if it is missing.
 
-    All are written beside the others first, in a folder whose name begins with a dot, and then renamed: a file is as
-    before or new, whatever interrupts this, and the next call removes what an interrupted one has left. Raises OSError,
-    and SettingsError for a path that leads out of the folder.
+    All are first written to a hidden folder, and then renamed: whatever interrupts this, a file is as before or new,
+    and the next call removes what is left. Raises OSError, and SettingsError for a path that leads out of the folder.
     """
     for name in contents:
         require_path_inside(folder, name)
@@ -101,7 +98,7 @@ def replace_files(folder: Path, contents: ContentsByPath) -> None:
 
 
 def require_path_inside(folder: Path, name: str) -> None:
-    """Raise SettingsError if the path `name` leads out of a folder, by a link or by `..`."""
+    """Raise SettingsError if a path leads out of a folder, by a link or by `..`."""
     inner = folder.resolve() / name
     if ".." in inner.parts or not inner.parent.resolve().is_relative_to(folder.resolve()):
         raise SettingsError(
@@ -111,12 +108,12 @@ def require_path_inside(folder: Path, name: str) -> None:
 
 
 def explain_file_error(error: OSError | UnicodeDecodeError) -> str:
-    """Return the reason why a text file cannot be read or written, without quoting its content."""
+    """Return why a text file cannot be read or written, without quoting its content."""
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8 text"
 
 
 def read_env_file(path: Path, option: str) -> dict[str, str]:
-    """Return the variables in the env file that an `option` names. Raises SettingsError if it cannot be used."""
+    """Return the variables in an option's env file. Raises SettingsError if it cannot be used."""
     if str(path) == "-" or (path.exists() and not path.is_file()):
         raise SettingsError(
             f"{path} of {option} is not a regular file: a refresh token could not be stored in it. Name a file that "
@@ -126,9 +123,9 @@ def read_env_file(path: Path, option: str) -> dict[str, str]:
 
 
 def parse_env_file(text: str, path: Path) -> dict[str, str]:
-    """Return the variables that an env file's text sets. A later value overrides an earlier value.
+    """Return the variables that an env file's text sets; the last value counts.
 
-    Raises SettingsError, which names the file `path`, for a line that sets no variable.
+    Raises SettingsError, which names the file, for a line that sets no variable.
     """
     return {
         name: "".join(map(_unquote_shell_text, re.findall(_WORD_PIECE_PATTERN, text[word], re.VERBOSE | re.DOTALL)))
@@ -137,14 +134,14 @@ def parse_env_file(text: str, path: Path) -> dict[str, str]:
 
 
 def set_env_values(path: Path, new: Mapping[str, str]) -> None:
-    """Set variables in an env file: replace the values of existing ones in place, and append new ones.
+    """Set variables in an env file, which is created if it is missing: existing ones in place, new ones at the end.
 
-    Afterwards only its owner can read it. A missing file is created. Raises SettingsError if it cannot be written.
+    Afterwards only its owner can read it. Raises SettingsError if it cannot be written.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig") if path.exists() else ""
         left = dict(new)
-        # From the end: a value that is replaced moves none of those before it.
+        # From the end: a new value moves none of those before it.
         for name, value in reversed(list(_iterate_value_slices(text, path))):
             if name in new:
                 left.pop(name, None)
@@ -159,10 +156,7 @@ def set_env_values(path: Path, new: Mapping[str, str]) -> None:
 
 
 def _iterate_value_slices(text: str, path: Path) -> Iterator[tuple[str, slice]]:
-    """Yield the name of each variable that an env file's text assigns, and the slice of the text with its value.
-
-    Raises SettingsError, which names the file `path`, for a line that assigns no variable.
-    """
+    """Yield the name of each variable that an env file's text sets, and the slice of the text with its value."""
     position = 0
     while position < len(text):
         token = _SHELL_TOKEN_PATTERN.match(text, position)
@@ -176,7 +170,7 @@ def _iterate_value_slices(text: str, path: Path) -> Iterator[tuple[str, slice]]:
 
 
 def _unquote_shell_text(fragment: str) -> str:
-    """Return a fragment of a shell word, quoted or unquoted, without its quotes and escapes."""
+    """Return a piece of a shell word without its quotes and escapes."""
     if fragment[0] == "'":
         return fragment[1:-1]
     # A backslash at a line's end joins two lines. Between double quotes it escapes only these.

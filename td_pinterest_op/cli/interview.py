@@ -2,7 +2,7 @@
 
 # To add a question:
 # 1. Test its option and the folder that it makes (tests/e2e/cli/test_init.py).
-# 2. Ask it here, and add its option to cli/commands/init.py. What the folder holds: cli/project_folder.py.
+# 2. Ask it here, add its option to cli/commands/init.py, and write its answer in cli/project_folder.py.
 # 3. Run `python -m tests.readme` and `python -m tests.public_surface`, and add a line to CHANGELOG.md.
 import re
 import zoneinfo
@@ -31,9 +31,8 @@ from td_pinterest_op.task_runtime.services import Services
 
 _T = TypeVar("_T")
 _LONGEST_ANSWER = 4_000  # a terminal cuts a line after 4,095 bytes
-# Before the name of an audience that does not exist yet.
 _NEW_NAME_PREFIX = "new:"
-# The options that only some actions use, each with a test of the action.
+# The options that only some jobs use, each with a test of the job's action.
 _USE_TEST_BY_OPTION: Mapping[str, Callable[[ActionSpec], bool]] = {
     "audience": lambda _: True,
     "query": lambda action: action.reads_rows,
@@ -42,10 +41,9 @@ _USE_TEST_BY_OPTION: Mapping[str, Callable[[ActionSpec], bool]] = {
 
 
 def make_pattern_parser(pattern: str, description: str) -> Callable[[str], str]:
-    """Return a type of an option, a function that returns a text of this form, or "", unchanged."""
+    """Return a type of an option: a function that raises click.BadParameter for text of another form, except ""."""
 
     def require_form(text: str) -> str:
-        """Return the text. Raises click.BadParameter for another form."""
         if text and not re.fullmatch(pattern, text):
             raise click.BadParameter(f"it must be {description}")
         return text
@@ -72,20 +70,16 @@ parse_alert = make_pattern_parser(r"slack|mail:[^@\s,;$]+@[^@\s,;$]+", "mail:ADD
 
 @dataclass
 class Interview:
-    """Asks the user, or takes options and default answers if `asks` is false. `services`: None without secrets.
-
-    `options`: the values of options that may answer a question, by name, None or empty for those that are not given.
-    """
+    """The questions, which options, the user or default answers answer."""
 
     asks: bool  # whether the user is asked
-    options: Mapping[str, Any]
-    services: Services | None
-    default_region: str  # the default address of Treasure Data's API, or ""
-    # The ad account's audiences, if there are secrets.
-    _known_audiences: Sequence[Audience] = field(default=(), init=False)
+    options: Mapping[str, Any]  # by name, None or empty for those that are not given
+    services: Services | None  # None without secrets
+    default_region: str  # the address of Treasure Data's API, or ""
+    _known_audiences: Sequence[Audience] = field(default=(), init=False)  # of the ad account, if there are secrets
 
     def ask_all(self) -> NewProject:
-        """Return the answers from options, or else from the user. Raises click.UsageError and ExportError."""
+        """Return the answers. Raises click.UsageError and ExportError."""
         job = self._ask_init_job()
         project = NewProject(job=job)
         if job in EXPORT_ACTIONS:
@@ -105,7 +99,6 @@ class Interview:
         return project
 
     def _ask_export(self, project: NewProject) -> None:
-        """Add to `project` the settings of its export, and its query."""
         account = self._ask_ad_account()
         action = EXPORT_ACTIONS[project.job]
         audience = self._ask_audience(action, account)
@@ -154,7 +147,6 @@ class Interview:
             self._ask_adopt_or_replace(settings, audience)
 
     def _ask_adopt_or_replace(self, settings: dict[str, Any], audience: Audience) -> None:
-        """Add to the settings of a mirror what its first run does with the people in the audience."""
         if not audience.id:
             if self.options["begin"]:
                 raise click.UsageError("--begin has no effect on a new audience: leave it out")
@@ -165,9 +157,8 @@ class Interview:
     def _get_answer(self, question: str, option: str, parse: Callable[[str], _T], *, default: str | None = None) -> _T:
         """Return what `parse` makes of the option's value, else of the user's answer, else of the default.
 
-        `parse`: a function, or a type of click. After a wrong answer at the terminal, the question is asked again.
-        Raises click.UsageError if there is no answer, and the errors of `parse` (click.UsageError or SettingsError) if
-        the option's value is wrong.
+        `parse`: a function, or a type of click. After a wrong answer, the question is asked again. Raises
+        click.UsageError if there is no answer, and what `parse` raises for the option's value.
         """
         given: str | None = self.options[option]
         if given is not None or not self.asks:
@@ -179,7 +170,6 @@ class Interview:
                 raise click.UsageError(f"--{option.replace('_', '-')}: {error.message}") from None
 
         def read(text: str) -> _T:
-            """Return what `parse` makes of an answer. Raises click.UsageError, after which the question is repeated."""
             if screen.discard_pasted_lines() or len(text) > _LONGEST_ANSWER:
                 raise click.UsageError(
                     "an answer is one line, of at most 4,000 characters: a longer query goes into a file"
@@ -194,7 +184,6 @@ class Interview:
         return answer
 
     def _ask_init_job(self) -> str:
-        """Return the job. Raises click.UsageError for an option that it does not use."""
         job = self._get_answer("What should the workflow do?", "job", INIT_JOB_CHOICE, default="add")
         action = EXPORT_ACTIONS.get(job)
         for option, is_used in _USE_TEST_BY_OPTION.items():
@@ -205,7 +194,6 @@ class Interview:
         return job
 
     def _ask_ad_account(self) -> str:
-        """Return the ad account's id from the option, or else from the user, who is shown the known ad accounts."""
         accounts = list(list_ad_accounts(self.services.pinterest)) if self.services else []
         if not self.options["ad_account"]:
             for account in accounts:
@@ -215,7 +203,7 @@ class Interview:
         return self._get_answer("Ad account (its id)", "ad_account", parse, default=default)
 
     def _ask_audience(self, action: ActionSpec, account: str) -> Audience:
-        """Return the audience to work on. One that the workflow creates has a name and no id."""
+        """Return the audience. One that the workflow creates has a name and no id."""
         if self.services:
             audiences = self.services.build_pinterest_api(account).list_audiences()
             self._known_audiences = [
@@ -235,10 +223,6 @@ class Interview:
         return self._get_answer(question, "audience", partial(self._parse_audience, may_be_new=may_be_new), default="")
 
     def _parse_audience(self, text: str, *, may_be_new: bool) -> Audience:
-        """Return the audience that an answer names. Raises click.UsageError.
-
-        `may_be_new`: whether the action creates an audience that does not exist.
-        """
         if not text:
             raise click.UsageError("the workflow needs an audience: give --audience, its id or its name")
         if text.startswith(_NEW_NAME_PREFIX) and may_be_new:
@@ -258,11 +242,7 @@ class Interview:
         )
 
     def _parse_audience_to_create(self, text: str, *, most_namesakes: int) -> Audience:
-        """Return a new audience with the name in `text`.
-
-        `most_namesakes`: how many audiences may have this name already. Raises click.UsageError if more have it, or if
-        a file cannot contain it.
-        """
+        """Return a new audience. Raises click.UsageError if more than `most_namesakes` have its name."""
         name = text.removeprefix(_NEW_NAME_PREFIX).strip()
         if not is_writable_audience_name(name):
             raise click.UsageError(
@@ -274,7 +254,6 @@ class Interview:
         return Audience.parse({"name": name})
 
     def _ask_query(self, question: str, option: str, *, default: str | None = None) -> str:
-        """Return the SQL of the answer, which is SQL or the name of a file with SQL, or "" for the default."""
         return self._get_answer(
             question, option, lambda text: text and files.read_sql_option(text, f"--{option}"), default=default
         )

@@ -1,4 +1,4 @@
-"""The answer of Pinterest's consent page: a redirect to this machine, or its address as the user pastes it."""
+"""The answer of Pinterest's consent page: a redirect to this machine, or its address that the user pastes."""
 
 import contextlib
 import errno
@@ -23,7 +23,7 @@ _MISSING_ADDRESS_ERRNOS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 class RedirectServer:
-    """Servers at both addresses of this machine for Pinterest's redirect; a context manager.
+    """A context manager that waits for Pinterest's redirect.
 
     Raises SettingsError for an address that is not of this machine, and for a port that is taken.
     """
@@ -81,12 +81,10 @@ class _RedirectListener(http.server.ThreadingHTTPServer):
 
 
 class _RedirectHandler(http.server.BaseHTTPRequestHandler):
-    """Handles Pinterest's redirect and shows the result in the browser."""
-
     server: _RedirectListener
 
     def do_GET(self) -> None:
-        """Store the parameters of a valid redirect in the server's `answer`. Other requests only get an error page."""
+        """Store a valid redirect's parameters in the server's `answer`. Other requests only get an error page."""
         answer = None
         try:
             answer = parse_redirect_parameters(self.path, state=self.server.state)
@@ -103,13 +101,13 @@ class _RedirectHandler(http.server.BaseHTTPRequestHandler):
             self.server.answer = answer
 
     def log_message(self, *_: object) -> None:
-        """Log nothing, because the request line contains the authorization code."""
+        """Log nothing: the request line contains the authorization code."""
 
 
 def parse_redirect_parameters(address: str, *, state: str) -> RedirectParameters:
     """Return the parameters of the address to which Pinterest redirected. Raises SettingsError for any other text.
 
-    `state`: the random text that the consent page's address had, and that the parameters must contain.
+    `state`: the random text of the consent page's address, which the parameters must contain.
     """
     answer = dict(urllib.parse.parse_qsl(address.strip().partition("#")[0].partition("?")[2]))
     if not answer.keys() & {"code", "error"}:

@@ -13,14 +13,13 @@ from td_pinterest_op.cli import screen
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-
 PATH_TYPE = click.Path(allow_dash=True, path_type=Path)
 FILE_TYPE = click.Path(dir_okay=False, path_type=Path)
 
 
 @dataclass(kw_only=True)
 class CommonOptions:
-    """The values of options that several commands have, such as --json."""
+    """The values of options that several commands have."""
 
     ad_account: str | None = None
     audience: str | None = None
@@ -30,7 +29,7 @@ class CommonOptions:
     yes: bool = False
 
     def print_note(self, text: str) -> None:
-        """Print a note, which is not part of the result, on standard error, unless --quiet is set."""
+        """Print a note on standard error, unless --quiet is set."""
         if not self.quiet:
             screen.print_note(text)
 
@@ -38,15 +37,12 @@ class CommonOptions:
 class NonBlankCommand(click.Command):
     """A command that accepts no blank option or argument.
 
-    A blank value is most often an unset variable of the shell, such as `--suppress "$OPTOUTS"`. If it counted as a
-    missing option, the command would send people who must not be sent.
+    It is most often an unset variable of the shell, such as `--suppress "$OPTOUTS"`. Taken for a missing option, it
+    would let people be sent who must not be.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the command's arguments into `ctx`, and return those that are left, as click does.
-
-        Raises click.BadParameter, which names the option or argument, if its value is blank.
-        """
+        """Do as click does. Raises click.BadParameter for a blank value."""
         values, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         for parameter in self.get_params(ctx):
             value = values.get(str(parameter.name))
@@ -59,10 +55,7 @@ class NonBlankCommand(click.Command):
 
 
 def command(examples: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Return a decorator that makes a function a command, which gets the CommonOptions as its first argument.
-
-    `examples`: the end of its help.
-    """
+    """Return a decorator for a command, whose first argument is the CommonOptions. `examples`: the end of its help."""
     pass_common = click.make_pass_decorator(CommonOptions, ensure=True)
     return lambda function: click.command(cls=NonBlankCommand, epilog=examples)(pass_common(function))
 
@@ -73,7 +66,7 @@ def _store_in_context(context: click.Context, option: click.Parameter, value: ob
         logging.getLogger("td_pinterest_op").setLevel(logging.WARNING)
 
 
-# As `click.option`, but for an option whose value is stored in CommonOptions.
+# As `click.option`, but the value is stored in CommonOptions.
 _common_option = partial(click.option, expose_value=False, callback=_store_in_context)
 env_file = _common_option(
     "--env-file",

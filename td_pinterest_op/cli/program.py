@@ -3,12 +3,12 @@
 # To add a command:
 # 1. Test what it prints (a file in tests/e2e/cli, a table also in test_terminal.py there). If it exchanges a token in a
 #    way of its own, add it to test_signals.py there.
-# 2. Write a module in cli/commands, whose function has the decorator `options.command` with an example. What it shares
-#    with other commands is a helper in cli/. It reaches Pinterest by `open_services_with_options` and
-#    `make_ad_account_api` (cli/connection.py). A new request: pinterest/api.py.
+# 2. Write a module in cli/commands, whose function has the decorator `options.command` with an example. What commands
+#    share is in cli/. It reaches Pinterest by `open_services_with_options` and `make_ad_account_api`
+#    (cli/connection.py). A new request: pinterest/api.py.
 # 3. Import it below, and add it to `program`.
-# 4. Run `python -m tests.readme` and `python -m tests.public_surface`, add it to the first table of
-#    docs/command-line.md, and add a line to CHANGELOG.md.
+# 4. Run `python -m tests.readme` and `python -m tests.public_surface`. Add it to the first table of
+#    docs/command-line.md, and a line to CHANGELOG.md.
 # To add an option: the command's module (one of several commands: cli/options.py) and its file in tests/e2e/cli or
 # tests/unit/cli, then both runs of step 4, and a line in CHANGELOG.md.
 import logging
@@ -78,7 +78,7 @@ def program(context: click.Context) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line with these arguments. Print the command's error, if any, and return the exit code.
+    """Run the command line, print its error, if any, and return the exit code.
 
     0: done. 1: the command ran and something is wrong. 2: wrong usage. As shells count, 130: Ctrl-C, 143: SIGTERM, and
     141: the reader of the output has closed it.

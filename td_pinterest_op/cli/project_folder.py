@@ -1,4 +1,4 @@
-"""A new project folder: the shipped workflow and its files, with a user's answers as the values of settings."""
+"""A new project folder: the shipped workflow and its files, with a user's answers as settings."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, starmap, takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -37,7 +37,7 @@ EXPORT_ACTIONS: Mapping[str, ActionSpec] = {
     "clear": Clear.action,
     "delete": Delete.action,
 }
-"""The actions of pinterest_export.dig, by their short names."""
+"""The actions of pinterest_export.dig, by short name."""
 NON_EXPORT_INIT_JOBS = ("many", "activation", "erase", "status", "lift")
 """The other workflows, each with a file of settings to fill in."""
 LIST_QUERY_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
@@ -52,13 +52,10 @@ _DATABASE_LINE = "  database: ${td.database}\n"
 
 @dataclass(kw_only=True)
 class NewProject:
-    """What a new project folder is made from.
-
-    `settings`: of an export, in the order in which the file has them; suppress and consent are SQL. Of many and
-    activation those of the task. Without any, the job's file of settings is yet to be filled in.
-    """
+    """What a new project folder is made from."""
 
     job: str  # a key of EXPORT_ACTIONS, or one of NON_EXPORT_INIT_JOBS
+    # In the order of the file; an export's suppress and consent are SQL. Empty: the file is yet to be filled in.
     settings: dict[str, Any] = field(default_factory=dict)
     query: str = ""  # SQL
     td: dict[str, str] = field(default_factory=dict)  # `database`, and perhaps `engine`
@@ -95,7 +92,7 @@ class NewProject:
 
 
 def is_writable_audience_name(name: str) -> bool:
-    """Whether a file of settings can contain an audience's name: one line, no template, no spaces at its ends."""
+    """Whether settings can contain an audience's name: one line, no template, no spaces at its ends."""
     try:
         return TEXT_TYPE.parse(name) == name and "${" not in name
     except WrongValueError:
@@ -103,7 +100,7 @@ def is_writable_audience_name(name: str) -> bool:
 
 
 def require_new_folder(folder: Path) -> None:
-    """Raise SettingsError unless a folder is missing, or holds only names that begin with a dot."""
+    """Raise SettingsError unless a folder is missing, or has only names that begin with a dot."""
     if folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir()):
         return
     if folder.exists() or folder.is_symlink():
@@ -114,11 +111,10 @@ def require_new_folder(folder: Path) -> None:
 
 
 def create_and_check_folder(folder: Path, projects: Sequence[NewProject], common: CommonOptions) -> bool:
-    """Make a project folder with a workflow for each project, and check them. Return True if they have no error.
+    """Make a project folder with a workflow for each project, and check them. Return whether they have no error.
 
-    All is laid out in a folder whose name begins with a dot, and then renamed: the next command that makes this folder
-    removes what an interruption has left. Raises SettingsError if the folder is not new, and OSError if it cannot be
-    written.
+    All is laid out in a hidden folder, and then renamed: the next call removes what an interruption has left. Raises
+    SettingsError if the folder is not new, OSError if it cannot be written.
     """
     require_new_folder(folder)
     files: dict[str, str] = {}
@@ -148,7 +144,7 @@ def create_and_check_folder(folder: Path, projects: Sequence[NewProject], common
 
 
 def render_project_files(project: NewProject) -> dict[str, str]:
-    """Return the texts of a project folder's files, by path. Raises SettingsError for a value with a template."""
+    """Return the texts of a project's files, by path. Raises SettingsError for a value with a template."""
     shipped = f"{project.shipped_workflow_name}.dig"
     files = dict(read_workflow_files([shipped]))
     files[shipped] = _render_workflow(files[shipped], project)
@@ -186,7 +182,7 @@ def render_project_files(project: NewProject) -> dict[str, str]:
 
 
 def _rename_project_files(files: Mapping[str, str], project: NewProject) -> dict[str, str]:
-    """Return the files of a further workflow, in which its own have the workflow's name."""
+    """Return the files of a further workflow, named for it."""
     name = project.name
     names = {f"{project.shipped_workflow_name}.dig": project.workflow_file, project.settings_path: f"config/{name}.yml"}
     names |= {path: f"queries/{name}_{Path(path).name}" for path in files if path.endswith(".sql")}
@@ -200,7 +196,6 @@ def _rename_project_files(files: Mapping[str, str], project: NewProject) -> dict
 
 
 def _render_workflow(text: str, project: NewProject) -> str:
-    """Return a shipped workflow with the project's schedule and time zone."""
     text = text.replace("timezone: UTC", f"timezone: {project.timezone}")
     text = text.replace(_DATABASE_LINE, _DATABASE_LINE + indent(render_yaml_mapping(project.parameters), "  "))
     if project.schedule:
@@ -214,7 +209,6 @@ def _enable_alert(text: str, alert: str) -> str:
     kind, _, address = alert.partition(":")
 
     def uncomment(match: re.Match[str]) -> str:
-        """Return the lines of a commented task without their first comment signs."""
         return re.sub("^  # ", "  ", match[0], flags=re.MULTILINE).replace(
             "[you@example.com]", f"[{format_yaml_value(address)}]"
         )
@@ -224,13 +218,11 @@ def _enable_alert(text: str, alert: str) -> str:
 
 def _render_settings(settings: Mapping[str, Any]) -> str:
     """Return settings as YAML, one a line, each with its comment."""
-    return "".join(starmap(_render_setting, settings.items()))
-
-
-def _render_setting(name: str, value: object) -> str:
-    """Return a setting as a line of YAML, with its comment."""
-    comment = EXPORT_SETTINGS.by_name[name].comment
-    return f"{name}: {_render_yaml_value(value)}{comment and f'    # {comment}'}\n"
+    text = ""
+    for name, value in settings.items():
+        comment = EXPORT_SETTINGS.by_name[name].comment
+        text += f"{name}: {_render_yaml_value(value)}{comment and f'    # {comment}'}\n"
+    return text
 
 
 def render_yaml_mapping(values: Mapping[str, Any]) -> str:
@@ -239,15 +231,11 @@ def render_yaml_mapping(values: Mapping[str, Any]) -> str:
 
 
 def _render_yaml_value(value: Any) -> str:
-    """Return a value as YAML on one line, or the reference to a secret that it is."""
     return str(value) if has_secret_reference(value) else format_yaml_value(value)
 
 
 def format_yaml_value(value: Any) -> str:
-    """Return a value as YAML on one line, with each `$` doubled, which digdag halves in values, and not in keys.
-
-    Raises SettingsError for a value that contains a template (`${…}`).
-    """
+    """Return a value as YAML on one line, with each `$` doubled, as digdag halves it. Raises SettingsError for `${`."""
     if "${" in str(value):
         raise SettingsError("an answer contains a template, which digdag would fill in: leave it out")
     text = json.dumps(replace_in_texts(value, "$", "$$"), ensure_ascii=False)
@@ -256,7 +244,7 @@ def format_yaml_value(value: Any) -> str:
 
 
 def print_next_commands(folder: Path, project: NewProject, common: CommonOptions) -> None:
-    """Print the commands with which to run, push and observe the workflow in a new project folder, one per line."""
+    """Print the commands with which to run, push and observe a new project's workflow."""
     if common.quiet:
         return
     place = shlex.quote(str(folder))
@@ -278,5 +266,5 @@ def print_next_commands(folder: Path, project: NewProject, common: CommonOptions
         f"{push}   # then `{build_authorize_command(folder.resolve().name, server)}`",
         f"td-pinterest {f'audience {project.audience_id}' if is_kept else 'audiences'}   # the day after",
     ):
-        # It is there to be copied, and stays one line.
+        # To be copied, and therefore not wrapped.
         click.echo(f"  {screen.replace_program_name(command)}", err=True)

@@ -25,7 +25,6 @@ from rich.text import Text
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.redaction.secret import escape_for_message, mask_sensitive_data
 
-# How long to look for more of what was pasted, in seconds.
 _MORE_PASTE_WAIT_SECONDS = 0.1
 # No line is wrapped when a program or a file reads the output.
 _UNLIMITED_WIDTH = 10_000
@@ -35,10 +34,7 @@ Row = Mapping[str, object]
 
 @contextlib.contextmanager
 def tolerate_stream_errors() -> Iterator[None]:
-    """Within the block, print a question mark for a character that is not in a stream's encoding.
-
-    At its end, what is left to write to a stream that nobody reads is discarded without an error.
-    """
+    """Print a question mark for a character that a stream's encoding lacks; discard the rest if nobody reads it."""
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     for stream in streams:
         stream.reconfigure(errors="replace")
@@ -54,28 +50,28 @@ def tolerate_stream_errors() -> Iterator[None]:
 
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console for standard output or standard error. Colours follow NO_COLOR and TERM."""
-    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    if not made.is_terminal:
-        made.width = _UNLIMITED_WIDTH
-    return made
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _UNLIMITED_WIDTH
+    return console
 
 
-# Whose lines tell a person what a command waits for.
+# Its lines tell what a command waits for.
 _JOB_LOGGER_NAME = "td_pinterest_op.treasure_data.job"
 
 
 class MessageHandler(logging.Handler):
-    """Logging handler that prints warnings, and notes on jobs, on standard error with secrets masked."""
+    """Prints warnings, and notes on jobs, on standard error with secrets masked."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a log record if it is a warning, or about a job for which the command waits."""
+        """Print a log record if it is a warning or about a job."""
         label = "warning: " if record.levelno == logging.WARNING else ""
         if label or record.name == _JOB_LOGGER_NAME:
             print_note(Text.assemble((label, "bold yellow"), mask_sensitive_data(record.getMessage())))
 
 
 def replace_program_name(text: str) -> str:
-    """Return a text in which each `td-pinterest` command is written the way in which this program was called."""
+    """Return a text with each `td-pinterest` command written as this program was called."""
     called = Path(sys.argv[0])
     name = "td-pinterest"
     if called.parts[-2:] == ("td_pinterest_op", "__main__.py"):
@@ -86,7 +82,7 @@ def replace_program_name(text: str) -> str:
 
 
 def print_line(renderable: str | Text | Table = "", *, stderr: bool = False, hanging_indent: int = 0) -> None:
-    """Print a text or table of the result on standard output, wrapped at a terminal, without trailing spaces.
+    """Print a text or table, wrapped at a terminal, without trailing spaces.
 
     `hanging_indent`: spaces before all lines of a text but the first.
     """
@@ -102,17 +98,17 @@ def print_line(renderable: str | Text | Table = "", *, stderr: bool = False, han
     _write_line("\n".join(line.rstrip() for line in rendered.getvalue().splitlines()), stderr=stderr)
 
 
-# Prints a note, which is no part of the result, on standard error.
+# For what is no part of the result.
 print_note = partial(print_line, stderr=True)
 
 
 def print_error(message: str) -> None:
-    """Print an error message, with secrets masked, as one paragraph on standard error."""
+    """Print an error message, with secrets masked, on standard error."""
     print_note(Text.assemble(("error: ", "bold red"), mask_sensitive_data(replace_program_name(message))))
 
 
 def print_json(value: object) -> None:
-    """Print the result as JSON on standard output, with times in UTC as ISO 8601 text."""
+    """Print the result as JSON, with times in UTC as ISO 8601 text."""
     _write_line(
         json.dumps(
             value,
@@ -124,20 +120,20 @@ def print_json(value: object) -> None:
 
 
 def print_table(rows: Sequence[Row], *, columns: Sequence[str], wrappable: Sequence[str] = ()) -> None:
-    """Print rows as a table. `columns`: the keys to show. `wrappable`: the keys whose values may be wrapped.
+    """Print these columns of rows as a table. `wrappable`: those whose values may be wrapped.
 
-    Where the terminal is too narrow for a table without `wrappable` keys, each row becomes a block of lines instead:
-    ids are there to be copied, and a cut id is of no use.
+    Where the terminal is too narrow for a table without `wrappable` columns, each row becomes a block of lines: ids are
+    there to be copied, and a cut id is of no use.
     """
     headings = {key: key.removesuffix("_id").replace("_", " ").upper() for key in columns}
-    made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for key in columns:
-        made.add_column(headings[key], no_wrap=key not in wrappable)
+        table.add_column(headings[key], no_wrap=key not in wrappable)
     for row in rows:
-        made.add_row(*(Text(format_cell(row.get(key))) for key in columns))
+        table.add_row(*(Text(format_cell(row.get(key))) for key in columns))
     out = make_console()
-    if wrappable or out.measure(made, options=out.options.update(width=_UNLIMITED_WIDTH)).maximum <= out.width:
-        print_line(made)
+    if wrappable or out.measure(table, options=out.options.update(width=_UNLIMITED_WIDTH)).maximum <= out.width:
+        print_line(table)
         return
     for row in rows:
         print_line(Text(format_cell(row.get(columns[0])), style="bold"))
@@ -145,7 +141,7 @@ def print_table(rows: Sequence[Row], *, columns: Sequence[str], wrappable: Seque
 
 
 def print_properties(row: Row) -> None:
-    """Print the properties of one object, such as an audience, one per line: name and value."""
+    """Print the names and values of an object's properties, one per line."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -155,7 +151,7 @@ def print_properties(row: Row) -> None:
 
 
 def format_cell(value: object) -> str:
-    """Return a value as text for a table: a dash for no value, thousands separators in numbers."""
+    """Return a value for a table: a dash for none, thousands separators in numbers."""
     if value in (None, "", [], ()):
         return "-"
     if isinstance(value, bool):
@@ -168,10 +164,7 @@ def format_cell(value: object) -> str:
 
 
 def _write_line(text: str, *, stderr: bool = False) -> None:
-    """Write text and a line end. Raises WorkflowError if standard output cannot be written.
-
-    Raises BrokenPipeError if nobody reads standard output. If standard error cannot be written, nothing happens.
-    """
+    """Write a line. Raises WorkflowError if standard output cannot be written, BrokenPipeError if nobody reads it."""
     try:
         click.echo(text, err=stderr, color=True)
     except OSError as error:
@@ -188,9 +181,9 @@ def is_interactive() -> bool:
 
 
 def discard_pasted_lines() -> bool:
-    """Discard what follows the line that was just read from a terminal, and return whether there was anything.
+    """Discard what was pasted after the line just read, and return whether there was anything.
 
-    A text of several lines, if it is pasted, would otherwise answer the next questions too.
+    A pasted text of several lines would otherwise answer the next questions too.
     """
     found = False
     with contextlib.suppress(OSError, termios.error):
@@ -205,7 +198,7 @@ def discard_pasted_lines() -> bool:
 
 
 def require_terminal(question: str) -> None:
-    """Raise click.UsageError, with the question, if there is no terminal at which a user can answer it."""
+    """Raise click.UsageError if there is no terminal at which a user can answer a question."""
     if not is_interactive():
         raise click.UsageError(
             f"{question} There is no terminal to answer this question on: use --yes to continue without it"
@@ -213,12 +206,12 @@ def require_terminal(question: str) -> None:
 
 
 def ask_yes_no(question: str) -> bool:
-    """Ask a question on standard error, so that standard output contains only the result. Return True for yes.
+    """Ask a question on standard error. Return True for yes.
 
-    Raises click.UsageError without a terminal, and KeyboardInterrupt at the end of the input.
+    Raises click.UsageError without a terminal, KeyboardInterrupt at the end of the input.
     """
     require_terminal(question)
     try:
         return click.confirm(question, err=True)
-    except click.Abort:  # an Exception, which a run would take for an error of its own
+    except click.Abort:  # an Exception: a run would take it for an error of its own
         raise KeyboardInterrupt from None

@@ -20,14 +20,13 @@ from td_pinterest_op.redaction.secret import Secret, mask_sensitive_data
 from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.task_runtime.digdag_secrets import DigdagServer, find_local_secrets_folder
 
-# Each kind of place, with the arguments that name one.
+# By kind of place.
 TARGET_ARGUMENT_NAMES: Mapping[str, Sequence[str]] = {
     "local": (),
     "td": ("PROJECT",),
     "server": ("URL", "PROJECT"),
     "file": ("PATH",),
 }
-# By their names in a workflow.
 SecretsByName = Mapping[str, Secret]
 # Where secrets were stored, in words.
 StorageDescription = str
@@ -35,15 +34,15 @@ StoreSecrets = Callable[[SecretsByName], StorageDescription]
 
 
 def build_authorize_command(project: str, server: str | None) -> str:
-    """Return the command that stores a token in a pushed project, on a digdag server or else in hosted workflow."""
+    """Return the command that stores a token in a pushed project, of a digdag server or else of hosted workflow."""
     place = ["server", server] if server else ["td"]
     return f"td-pinterest authorize --to {shlex.join([*place, project])}"
 
 
 def make_store_function(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> StoreSecrets:
-    """Return a function that stores secrets where `--to KIND ARGUMENTS` specifies, after a check of that place.
+    """Return a function that stores secrets at the place of `--to`, after a check of that place.
 
-    Raises click.UsageError for arguments that do not fit, SettingsError for a place that cannot be used.
+    Raises click.UsageError for wrong arguments, SettingsError for a place that cannot be used.
     """
     if len(arguments) != len(TARGET_ARGUMENT_NAMES[kind]):
         raise click.UsageError(f"write `--to {' '.join((kind, *TARGET_ARGUMENT_NAMES[kind]))}`")
@@ -78,7 +77,6 @@ def make_store_function(kind: str, arguments: Sequence[str], environ: Mapping[st
 
 
 def _store_locally(secrets: SecretsByName, environ: Mapping[str, str]) -> StorageDescription:
-    """Store secrets as those of `digdag run`. Return a text that names their folder."""
     try:
         for name, value in secrets.items():
             file = write_local_secret(name, value, environ)
@@ -91,7 +89,7 @@ def _store_locally(secrets: SecretsByName, environ: Mapping[str, str]) -> Storag
 
 
 def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> Path:
-    """Store a secret of `digdag run` in a file that only its owner can read. Return the file's path.
+    """Store a secret of `digdag run` in a file that only its owner can read, and return its path.
 
     Raises OSError, and RuntimeError if the user has no home folder.
     """
@@ -103,18 +101,16 @@ def write_local_secret(name: str, value: Secret, environ: Mapping[str, str]) -> 
 
 
 def _store_in_file(secrets: SecretsByName, path: Path) -> StorageDescription:
-    """Set the secrets as variables of an env file, whose other lines stay. Return a text that names the file."""
     values = {variable: secrets[name].reveal() for variable, name in SECRETS_BY_VARIABLE.items() if name in secrets}
     files.set_env_values(path, values)
     return f"the file {path}"
 
 
 def _store_with_td(secrets: SecretsByName, td_program: str, project: str) -> StorageDescription:
-    """Store secrets in a hosted workflow project by `td wf secrets`. Return a text that names the project."""
-    # `@-`: a JSON mapping from standard input. As an argument every user of this machine could read it.
+    # `@-`: a JSON mapping from standard input. Every user of this machine could read an argument.
     values = json.dumps({name: value.reveal() for name, value in secrets.items()})
     command = [td_program, "wf", "secrets", "--project", project, "--set", "@-"]
-    # In a session of its own: Ctrl-C at the terminal would end it in the middle of storing.
+    # In a session of its own: Ctrl-C at the terminal would end it in the middle.
     done = subprocess.run(  # noqa: S603
         command, input=values, capture_output=True, text=True, check=False, start_new_session=True
     )
@@ -125,7 +121,6 @@ def _store_with_td(secrets: SecretsByName, td_program: str, project: str) -> Sto
 
 
 def _store_on_server(secrets: SecretsByName, server: DigdagServer, project: str) -> StorageDescription:
-    """Store secrets in a project on a digdag server. Return a text that names project and server."""
     where = f"the digdag server {server.url}"
     try:
         status, project_id = request_status_and_project_id(server, project)
@@ -147,7 +142,7 @@ def _store_on_server(secrets: SecretsByName, server: DigdagServer, project: str)
 
 
 def request_status_and_project_id(server: DigdagServer, name: str) -> tuple[int, str | None]:
-    """Ask a digdag server for a project by name. Return the HTTP status, and the project's id (None if not found)."""
+    """Ask a digdag server for a project. Return the HTTP status, and the project's id, or None if it has none."""
     response = server.send_request("GET", f"/api/projects?name={urllib.parse.quote(name)}")
     try:
         return response.status, str(response.content["projects"][0]["id"])

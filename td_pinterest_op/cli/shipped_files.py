@@ -1,4 +1,4 @@
-"""The shipped workflows with their files, and the operator's code, as they are written to a project folder."""
+"""The shipped workflows with their files, and the operator's code, as a project folder has them."""
 
 import os
 import re
@@ -16,7 +16,7 @@ _CHECKOUT_LINK_PATTERN = re.compile(r"\[([^\[\]]*)\]\(\.\./[^()]*\)")
 
 
 def update_code(folder: Path, *, with_dependencies: bool = False, with_phone_numbers: bool = False) -> None:
-    """Write the operator and its libraries to a project folder, which keeps the libraries that it has."""
+    """Write the operator and its libraries to a project folder, with all libraries that it had."""
     code = collect_code(
         with_dependencies=with_dependencies or (folder / "requests" / "__init__.py").is_file(),
         with_phone_numbers=with_phone_numbers or (folder / "phonenumbers" / "__init__.py").is_file(),
@@ -32,9 +32,9 @@ def write_missing_files(folder: Path, files: Mapping[str, str]) -> list[str]:
 
 
 def read_workflow_files(workflows: Sequence[str] = ()) -> Mapping[str, str]:
-    """Return the texts of the named workflows and of the files that they need, by path in a project folder.
+    """Return the texts of workflows and of the files that they need, by path in a project folder.
 
-    If none is named, return all workflows, queries and configuration. Raises click.UsageError for an unknown name.
+    If none is named, return all. Raises click.UsageError for an unknown name.
     """
     files = {}
     for path in sorted(SHIPPED_WORKFLOWS_FOLDER.rglob("*")):
