@@ -1,12 +1,12 @@
-"""What a run would say about each task of this operator, at the line where it is written, and what no run can see.
+"""What a run would say about each task of this operator, at the line of its cause, and what no run can see.
 
 The operator's own functions read the task, with placeholders for what only a run knows.
 """
 
 # To add a finding:
 # 1. Test it (tests/unit/cli/lint/test_rules.py).
-# 2. What a run refuses or warns of: add it to the reader that a run calls, with its test. `ProblemCode` in errors.py
-#    has the codes, and `_add_findings` below says which are warnings. What no run can see is a rule below.
+# 2. What a run refuses or warns of: add it to the reader that a run calls. `ProblemCode` in errors.py has the codes,
+#    `_add_findings` below says which are warnings. What no run can see is a rule below.
 # 3. Add a line to CHANGELOG.md.
 import contextlib
 import logging
@@ -45,7 +45,7 @@ from td_pinterest_op.task_runtime.task import Task, parse_api_key
 _R = TypeVar("_R")
 
 BUILT_IN_CONNECTOR_CODE = "built-in-connector"
-"""The code of the finding about a td> task that exports with Treasure Data's own Pinterest connector."""
+"""The code of the finding about a td> task with Treasure Data's own Pinterest connector."""
 
 _ACTIVATION_CLASS = "td_pinterest_op.activation.PinterestActivation"
 _MANY_CLASS = "td_pinterest_op.many.Many"
@@ -72,7 +72,7 @@ _SETTING_PLACEHOLDERS = (*_TEXT_PLACEHOLDERS, {_NAME_PLACEHOLDER: "email"}, {"pe
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedExport:
-    """What a task of a workflow, or an entry of its list, asks of the operator.
+    """What a task, or an entry of its list, asks of the operator.
 
     `table`: the settings that it may have. `settings`: by name, None for those in `unresolved_names`, whose values
     only a run knows. `request`: None if a run refuses the task.
@@ -85,20 +85,20 @@ class CheckedExport:
 
 
 def check_workflow(path: Path) -> tuple[Workflow, list[CheckedExport]]:
-    """Return the workflow in a file, with its findings sorted by line, and what its tasks ask of the operator."""
+    """Return the workflow in a file, with its findings in order, and what its tasks ask of the operator."""
     workflow = Workflow(path)
     exports = []
     logging.disable(logging.WARNING)  # what a run would log is a finding, or no matter of the file
     try:
         # What cannot be read may have anything, and digdag refuses the whole folder for it.
         for task in () if workflow.findings else workflow.tasks:
+            name = task.package_class_name
             with work_inside(path.parent):
-                if task.package_class_name in _SETTINGS_TABLE_BY_CLASS:
+                if name in _SETTINGS_TABLE_BY_CLASS:
                     exports += _TaskChecker(workflow, task).check_task()
-                elif task.package_class_name in _HISTORY_CLASSES:
+                elif name in _HISTORY_CLASSES:
                     _TaskChecker(workflow, task).check_api_key_for_history()
-                elif task.package_class_name:
-                    name = task.package_class_name
+                elif name:
                     message = f"there is no class {name}; an export is td_pinterest_op.export.PinterestExport"
                     workflow.add_finding(task.place, "class", message)
                 elif task.operator == "td":
@@ -123,7 +123,8 @@ def _check_td_task(workflow: Workflow, task: DigTask) -> None:
         if name in task.block:
             message = f"td> does not read {name}, so nobody is withheld: move it into the result_settings of the export"
             workflow.add_finding(task.block.places[name], "misplaced", message)
-    if (settings := task.find_builtin_connector_settings()) is not None:
+    settings = task.find_builtin_connector_settings()
+    if settings is not None:
         _check_plain_secrets(workflow, settings)
         message = (
             "this exports with Treasure Data's built-in Pinterest connector, not with this operator: "
@@ -144,7 +145,7 @@ def _check_plain_secrets(workflow: Workflow, block: YamlBlock) -> None:
 
 @contextlib.contextmanager
 def work_inside(folder: Path) -> Iterator[None]:
-    """Work in a folder for a while, as a run works in that of its project, whose files it reads."""
+    """Within the block, work in a folder, as a run does in its project's."""
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -154,7 +155,7 @@ def work_inside(folder: Path) -> Iterator[None]:
 
 
 class _TaskChecker:
-    """What a run would say about one task of this operator."""
+    """Adds the findings about one task of this operator."""
 
     def __init__(self, workflow: Workflow, task: DigTask) -> None:
         self._workflow = workflow
@@ -162,16 +163,16 @@ class _TaskChecker:
         self._table = _SETTINGS_TABLE_BY_CLASS.get(task.package_class_name, EXPORT_SETTINGS)
         self._params = task.get_filled_params()
         self._settings = self._params.get_block("result_settings")
-        self._env: YamlBlock = task.fill_templates(task.block.get_block("_env"))
+        env: YamlBlock = task.fill_templates(task.block.get_block("_env"))
         self._environ = {
             name: _CREDENTIAL_PLACEHOLDER
             if not is_left_out(value) and (name in SECRETS_BY_VARIABLE or "${" in str(value))
             else str(value or "")
-            for name, value in self._env.items()
+            for name, value in env.items()
         }
         # Where a key may be written, the place that counts first.
-        self._blocks = [self._settings, self._params, self._params.get_block("td"), self._env]
-        _check_plain_secrets(workflow, self._env)
+        self._blocks = [self._settings, self._params, self._params.get_block("td"), env]
+        _check_plain_secrets(workflow, env)
 
     def check_api_key_for_history(self) -> None:
         if not is_left_out(self._params.get("history") or self._params.get_block("settings").get("history")):
@@ -183,15 +184,14 @@ class _TaskChecker:
             message = f"{FOR_THIS_RUN_PARAMETER} is for one run: pass it with -p, and leave it out of the workflow"
             self._workflow.add_finding(params.places[FOR_THIS_RUN_PARAMETER], "for-this-run", message)
             del params[FOR_THIS_RUN_PARAMETER]
-        is_known = not _is_template_text(params.get("result_settings"))
-        if is_known:
-            read = self._call_and_report(parse_task_settings, params)
-            is_known = read is not None
-            self._settings.update(read or {})
+        settings = None
+        if not _is_template_text(params.get("result_settings")):
+            settings = self._call_and_report(parse_task_settings, params)
+            self._settings.update(settings or {})
         _check_plain_secrets(self._workflow, self._settings)
         self._check_ids_and_templates(self._settings, self._settings.place)
         self._check_ids_and_templates(params.get("audiences"), params.find_value_place("audiences"))
-        exports = self._check_exports_of_task() if is_known else []
+        exports = [] if settings is None else self._check_exports_of_task()
         for name in sorted(RESTRICTING_SETTING_NAMES & self._task.block.keys()):
             place = self._task.block.places[name]
             if not self._workflow.has_finding(place):
@@ -200,7 +200,6 @@ class _TaskChecker:
         return exports
 
     def _check_ids_and_templates(self, value: Any, place: FileLine) -> None:
-        """Add findings about ids that lose digits, and about templates that name nothing, in a value at any depth."""
         if isinstance(value, YamlBlock):
             for key, member in value.items():
                 self._check_ids_and_templates(member, value.find_value_place(key))
@@ -223,8 +222,8 @@ class _TaskChecker:
 
     def _check_exports_of_task(self) -> list[CheckedExport]:
         params = _fill_or_omit_unknown_values(self._params, self._table, set())
-        unresolved_names: set[str] = set()
-        params["result_settings"] = _fill_or_omit_unknown_values(self._settings, self._table, unresolved_names)
+        unresolved: set[str] = set()
+        params["result_settings"] = _fill_or_omit_unknown_values(self._settings, self._table, unresolved)
         # An earlier task, or a workflow that calls this one, may have run a job, or name the database.
         stored = {}
         if not self._workflow.knows_all_variables:
@@ -234,24 +233,22 @@ class _TaskChecker:
         params["td"] = stored | _fill_or_omit_unknown_values(self._params.get_block("td"), self._table, set())
         task = Task(params=params, environ=self._environ)
         if self._task.package_class_name == _MANY_CLASS:
-            return self._check_entries(task, unresolved_names)
+            return self._check_entries(task, unresolved)
         if self._task.package_class_name != _ACTIVATION_CLASS:
-            return [self._check_request(task, unresolved_names, self._blocks)]
+            return [self._check_request(task, unresolved, self._blocks)]
         if _is_template_text(self._params.get("later_runs")):
             del params["later_runs"]
-            unresolved_names.add("action")
-        ours = {
-            "segment_name": _NAME_PLACEHOLDER,
-            "activation_actions_table": f"{_NAME_PLACEHOLDER}.{_NAME_PLACEHOLDER}",
-        }
-        activation = self._call_and_report(build_activation_export_task, replace(task, params={**ours, **params}))
+            unresolved.add("action")
+        params.setdefault("segment_name", _NAME_PLACEHOLDER)
+        params.setdefault("activation_actions_table", f"{_NAME_PLACEHOLDER}.{_NAME_PLACEHOLDER}")
+        activation = self._call_and_report(build_activation_export_task, task)
         if activation is None:
             return []
         given = {name for name, value in self._settings.items() if not is_left_out(value)}
-        unresolved_names |= set(CONSOLE_SETTING_NAMES) - given - {"action"}
-        return [self._check_request(activation, unresolved_names, self._blocks)]
+        unresolved |= set(CONSOLE_SETTING_NAMES) - given - {"action"}
+        return [self._check_request(activation, unresolved, self._blocks)]
 
-    def _check_entries(self, task: Task, unresolved_names: set[str]) -> list[CheckedExport]:
+    def _check_entries(self, task: Task, unresolved: set[str]) -> list[CheckedExport]:
         self._call_and_report(parse_at_once, task)
         listed = self._params.get("audiences")
         if _is_template_text(listed):
@@ -267,21 +264,21 @@ class _TaskChecker:
             blocks = [block, *self._blocks]
             own: set[str] = set()
             known = _fill_or_omit_unknown_values(members, self._table, own)
-            own |= unresolved_names.difference(known)
+            own |= unresolved.difference(known)
             if built := self._call_and_report(build_entry_task, task, known, name, blocks=blocks):
                 exports.append(self._check_request(built, own, blocks))
         return exports
 
-    def _check_request(self, task: Task, unresolved_names: set[str], blocks: list[YamlBlock]) -> CheckedExport:
+    def _check_request(self, task: Task, unresolved: set[str], blocks: list[YamlBlock]) -> CheckedExport:
         """Return what a task or an entry asks of the operator, and add findings.
 
-        `unresolved_names`: the names of settings whose values only a run knows. Added are the problems that a task
-        has without them, with valid values for them, and with every action if that is unknown.
+        These are the problems that it has both without the settings in `unresolved` and with valid values for them, and
+        with every action if that is unknown.
         """
         settings = task.params["result_settings"]
         request: TaskRequest[Any] | None = None
         found: list[Sequence[SettingProblem]] = []
-        for placeholders in _list_placeholder_settings(self._table, unresolved_names):
+        for placeholders in _list_placeholder_settings(self._table, unresolved):
             whole = replace(task, params={**task.params, "result_settings": {**settings, **placeholders}})
             try:
                 request = parse_task_request(whole, table=self._table)
@@ -289,19 +286,17 @@ class _TaskChecker:
             except SettingsError as error:
                 found.append(error.problems)
         self._add_findings([problem for problem in found[0] if all(problem in each for each in found)], blocks)
-        if request and request.source and unresolved_names.isdisjoint(("columns", "records", "control")):
+        if request and request.source and unresolved.isdisjoint(("columns", "records", "control")):
             lists = {name: each.query for name, each in request.lists.items()}
             problems = find_column_problems(request.settings, query=request.source.query, lists=lists)
             self._add_findings(problems, blocks)
-        shown = {str(name): value for name, value in settings.items()} | dict.fromkeys(unresolved_names)
-        return CheckedExport(
-            table=self._table, settings=shown, unresolved_names=frozenset(unresolved_names), request=request
-        )
+        shown = {str(name): value for name, value in settings.items()} | dict.fromkeys(unresolved)
+        return CheckedExport(table=self._table, settings=shown, unresolved_names=frozenset(unresolved), request=request)
 
     def _call_and_report(
         self, function: Callable[..., _R], *args: Any, blocks: list[YamlBlock] | None = None
     ) -> _R | None:
-        """Return what one of the operator's readers returns. If it refuses the task, add findings and return None."""
+        """Return what one of the operator's readers returns, or add findings and return None if it refuses the task."""
         try:
             return function(*args)
         except SettingsError as error:
@@ -309,7 +304,7 @@ class _TaskChecker:
             return None
 
     def _add_findings(self, problems: Iterable[SettingProblem], blocks: list[YamlBlock]) -> None:
-        """Add a finding for each problem, at the place of its key in the first of the `blocks` that has it."""
+        """Add a finding for each problem, at its key in the first of the `blocks` that has it."""
         for problem in problems:
             place = self._task.place
             if problem.code == "environment":
@@ -328,13 +323,11 @@ class _TaskChecker:
             self._workflow.add_finding(place, problem.code, problem.text, level=level)
 
 
-def _list_placeholder_settings(table: SettingsTable[Any], unresolved_names: set[str]) -> list[dict[str, object]]:
-    """Return what settings that only a run knows may be: left out or valid, and each action if that is unknown."""
-    valid = {
-        name: value for name in unresolved_names if (value := _choose_placeholder(table.by_name[name])) is not None
-    }
-    if "action" not in unresolved_names:
-        return [{}, valid] if unresolved_names else [{}]
+def _list_placeholder_settings(table: SettingsTable[Any], unresolved: set[str]) -> list[dict[str, object]]:
+    """Return what the settings that only a run knows may be: left out or valid, and each action if that is unknown."""
+    valid = {name: value for name in unresolved if (value := _choose_placeholder(table.by_name[name])) is not None}
+    if "action" not in unresolved:
+        return [{}, valid] if unresolved else [{}]
     return [{**each, "action": action.action.name} for action in ACTIONS for each in ({}, valid)]
 
 
@@ -348,16 +341,16 @@ def _choose_placeholder(setting: Setting) -> object:
 
 
 def _fill_or_omit_unknown_values(
-    values: Mapping[Any, Any], table: SettingsTable[Any], add_unknown_to: set[str]
+    values: Mapping[Any, Any], table: SettingsTable[Any], unknown: set[str]
 ) -> dict[Any, Any]:
-    """Return parameters or settings with placeholders for values that only a run knows, and for plain credentials.
+    """Return parameters or settings with placeholders for plain credentials and for what only a run knows.
 
-    Settings of the `table` whose values only a run knows are left out; their names are added to `add_unknown_to`.
+    Settings of the `table` that only a run knows are left out; their names are added to `unknown`.
     """
     known: dict[Any, Any] = {}
     for name, value in values.items():
         if name == "result_settings" and isinstance(value, Mapping):
-            known[name] = _fill_or_omit_unknown_values(value, table, add_unknown_to)
+            known[name] = _fill_or_omit_unknown_values(value, table, unknown)
         elif name in _VARIABLE_BY_CREDENTIAL and not is_left_out(value) and "${" not in str(value):
             known[name] = _CREDENTIAL_PLACEHOLDER
         elif not _has_template(value):
@@ -365,7 +358,7 @@ def _fill_or_omit_unknown_values(
         elif name in ("query", *WITHHOLDING_LIST_NAMES) and len(TEMPLATE_PATTERN.sub("", str(value)).split()) > 1:
             known[name] = TEMPLATE_PATTERN.sub(TEMPLATE_PLACEHOLDER, str(value))
         elif name in table.by_name:
-            add_unknown_to.add(name)
+            unknown.add(name)
         else:
             known[name] = _PARAMETER_PLACEHOLDERS.get(name, "1")
     return known
@@ -376,5 +369,5 @@ def _has_template(value: object) -> bool:
 
 
 def _is_template_text(value: object) -> bool:
-    """Whether a value is text with a template that only a run can fill in: it may become a mapping or a list."""
+    """Whether a value is text with a template, which only a run can fill in: it may become a mapping or a list."""
     return isinstance(value, str) and _has_template(value)

@@ -1,4 +1,4 @@
-"""The columns of a query, as far as its text shows them, judged by the operator's own rules."""
+"""The columns of a query, as far as its text shows them, judged by the operator's rules."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,8 +21,8 @@ TEMPLATE_PLACEHOLDER = "of_a_template"
 def build_job_of_selected_columns(sql: str) -> Job | None:
     """Return a job with the columns that a query selects, or None if its text does not show all.
 
-    Their names are in lower case, "_col0" for a first column without a name, as in Trino. Their type is "varchar",
-    since the text does not show it.
+    Names are as in Trino: in lower case, "_col0" for a first column without one. The type, which the text does not
+    show, is always "varchar".
     """
     import sqlglot  # which takes time
 
@@ -44,7 +44,7 @@ def build_job_of_selected_columns(sql: str) -> Job | None:
 def find_column_problems(
     settings: ExportSettings | ErasureSettings, *, query: str, lists: Mapping[str, str]
 ) -> Iterator[SettingProblem]:
-    """Yield each problem with the columns of an export's queries. Its key is the parameter that has the query.
+    """Yield the problems with the columns of a task's queries. The key of each is the parameter with the query.
 
     `query`: the SQL that selects the people. `lists`: the SQL for opt-outs and consents, by parameter.
     """

@@ -33,8 +33,8 @@ _PARAMETERS, _PARAMETER, _NESTED, _LITERAL = range(4)
 class DigTask:
     """A task or a group. `block`: its own keys. `exported`: the `_export` of the task and its parents.
 
-    `loop_variables`: the variables of loops, whose values only a run knows. `key_path`: the keys that lead to it from
-    the root, such as +group, _do, +export.
+    `loop_variables`: the variables whose values only a run knows. `key_path`: the keys that lead to it from the root,
+    such as +group, _do, +export.
     """
 
     block: YamlBlock
@@ -49,12 +49,12 @@ class DigTask:
 
     @property
     def operator(self) -> str:
-        """The name of the operator, such as `py`, or "" for a group."""
+        """The operator, such as `py`, or "" for a group."""
         return next((key[:-1] for key in self.block if key.endswith(">")), "")
 
     @property
     def package_class_name(self) -> str:
-        """The name of the class of this package that the task runs, or "" if it runs none."""
+        """The class of this package that the task runs, or ""."""
         name = str(self.block["py>"]).removesuffix(".run") if self.operator == "py" else ""
         return name if name.startswith("td_pinterest_op.") else ""
 
@@ -72,7 +72,7 @@ class DigTask:
         return filled
 
     def find_builtin_connector_settings(self) -> YamlBlock | None:
-        """Return the settings of a td> task that exports with the built-in Pinterest connector, or None for another."""
+        """Return the settings of a td> task with the built-in Pinterest connector, or None for another task."""
         params = self.get_filled_params()
         settings = params.get_block("result_settings")
         with contextlib.suppress(SettingsError):
@@ -81,45 +81,43 @@ class DigTask:
         is_ours = is_typed or ("result_connection" in params and settings.keys() >= {"ad_account_id", "audience_type"})
         return settings if self.operator == "td" and is_ours else None
 
-    def fill_templates(self, value: Any, nesting_level: int = _NESTED) -> Any:
+    def fill_templates(self, value: Any, depth: int = _NESTED) -> Any:
         """Return a plain value in which each `${name}` that the file knows is filled in, and each `$$` is `$`.
 
-        As in digdag, the value of a variable counts as it is written; that of a whole parameter is filled in itself.
+        As in digdag, a variable's value is filled in itself where a parameter names it; deeper, it counts as written.
         """
         if isinstance(value, list):
-            return [self.fill_templates(item, max(nesting_level, _NESTED)) for item in value]
+            return [self.fill_templates(item, max(depth, _NESTED)) for item in value]
         if isinstance(value, YamlBlock):
             filled = YamlBlock(value.place)
             filled.update_with_places(value)
             for key, member in value.items():
-                filled[key] = self.fill_templates(
-                    member, _PARAMETER if nesting_level == _PARAMETERS else max(nesting_level, _NESTED)
-                )
+                filled[key] = self.fill_templates(member, _PARAMETER if depth == _PARAMETERS else max(depth, _NESTED))
                 if named := self._find_sole_variable(member):
                     filled.origins[key] = named[1]
             return filled
         if not isinstance(value, str):
             return value
-        if nesting_level == _LITERAL:
+        if depth == _LITERAL:
             return re.sub(r"\$\{(?!\s*secret:)", "$ {", value)
         named = self._find_sole_variable(value)
         if named and not isinstance(named[0], str):
-            return self.fill_templates(named[0], nesting_level if nesting_level == _PARAMETER else _LITERAL)
+            return self.fill_templates(named[0], depth if depth == _PARAMETER else _LITERAL)
 
         def find_text(template: re.Match[str]) -> str:
-            """Return the text for a template or for `$$`, or the template itself if only a run knows it."""
+            """Return the text for a template or `$$`, or the template itself if only a run knows its value."""
             if template[0] == "$$":
                 return "$"
             found = self.find_variable(template[1])
             if found is None:
                 return template[0]
-            text = self.fill_templates(found[0], nesting_level + 1)
+            text = self.fill_templates(found[0], depth + 1)
             return text if isinstance(text, str) else json.dumps(text)
 
         return _TEMPLATE_OR_DOLLARS.sub(find_text, value)
 
     def find_variable(self, expression: str) -> tuple[Any, FileLine] | None:
-        """Return the value of a variable such as `target.audience_id`, with its place, or None if it is not known."""
+        """Return the value and the place of a variable such as `target.audience_id`, or None if it is not known."""
         names = expression.strip().split(".")
         found: Any = None if names[0] in self.loop_variables else self.exported
         place = self.exported.place
@@ -141,7 +139,7 @@ class DigTask:
         return names
 
     def _find_sole_variable(self, value: Any) -> tuple[Any, FileLine] | None:
-        """Return the value and the place of the variable that a value names as a template and nothing else, or None."""
+        """Return the value and the place of the variable in a value that is one template, or None."""
         template = TEMPLATE_PATTERN.fullmatch(value.strip()) if isinstance(value, str) else None
         return self.find_variable(template[1]) if template else None
 
@@ -154,7 +152,7 @@ class Workflow(YamlReader):
         self.path = path
         self.root = self.read_file(path) or YamlBlock(FileLine(path, 1))
         self.tasks = list(_walk_tasks(self.root, YamlBlock(self.root.place), frozenset(), ()))
-        # Whether no program of a task, and no other workflow that calls this one, may define variables.
+        # Whether no program of a task, and no workflow that calls this one, may define variables.
         self.knows_all_variables = False
         operators = {each.operator for each in self.tasks if not each.package_class_name}
         called = re.compile(rf"\$\{{|\b{re.escape(path.stem)}\b")
@@ -162,13 +160,12 @@ class Workflow(YamlReader):
         with contextlib.suppress(OSError):
             texts = [each.read_text(encoding="utf-8", errors="replace") for each in others]
             names = [line.partition("call>:")[2] for text in texts for line in text.splitlines()]
-            self.knows_all_variables = operators.isdisjoint(_VARIABLE_DEFINING_OPERATORS) and not any(
-                map(called.search, names)
-            )
+            is_called = any(map(called.search, names))
+            self.knows_all_variables = operators.isdisjoint(_VARIABLE_DEFINING_OPERATORS) and not is_called
 
 
 def parse_task_settings(params: YamlBlock) -> dict[str, Any]:
-    """Return the settings in a task's parameters, a mapping or its text. Raises SettingsError for anything else."""
+    """Return the settings of a task, from a mapping or its text. Raises SettingsError for anything else."""
     return {str(name): value for name, value in parse_raw_settings(params.get("result_settings")).items()}
 
 

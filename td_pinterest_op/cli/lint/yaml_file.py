@@ -1,4 +1,4 @@
-"""YAML with the files it includes, as digdag reads it: plain values, with the line at which each key is written."""
+"""YAML with the files it includes, as digdag reads it: plain values, with the line of each key."""
 
 import re
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Finding:
 class YamlBlock(dict[str, Any]):
     """A mapping of plain values, in which only whole numbers are numbers.
 
-    `place`: of the mapping. `places`: of each key. `origins`: of a value that a template takes from elsewhere, by key.
+    `place`: of the mapping. `places`: of each key. `origins`: of values that a template takes from elsewhere, by key.
     """
 
     def __init__(self, place: FileLine) -> None:
@@ -54,7 +54,7 @@ class YamlBlock(dict[str, Any]):
         return inner if isinstance(inner, YamlBlock) else YamlBlock(self.find_value_place(key))
 
     def find_value_place(self, key: str) -> FileLine:
-        """Return the place of a value: where it is written, or else its key, or else the mapping."""
+        """Return the place of a value: where it is written, else its key, else the mapping."""
         return self.origins.get(key) or self.places.get(key, self.place)
 
     def update_with_places(self, content: Any) -> None:
@@ -65,7 +65,7 @@ class YamlBlock(dict[str, Any]):
             self.origins |= content.origins
 
     def merge(self, overrides: "YamlBlock") -> "YamlBlock":
-        """Return a new mapping with the members of both. `overrides` take precedence, at every level of nesting."""
+        """Return a mapping with the members of both. Those of `overrides` take precedence, at every level."""
         merged = YamlBlock(overrides.place)
         merged.update_with_places(self)
         merged.update_with_places(overrides)
@@ -85,7 +85,7 @@ class YamlReader:
         self._left = _MOST_YAML_VALUES
 
     def add_finding(self, place: FileLine, code: str, message: str, *, level: str = "error") -> None:
-        """Add a finding, unless there is the same. `level`: `error` if a run fails or does harm, else `warning`."""
+        """Add a finding, once. `level`: `error` if a run fails or does harm, else `warning`."""
         text = escape_for_message(" ".join(message.split()))
         finding = Finding(path=place.path, line=place.line, code=code, message=text, level=level)
         if finding not in self.findings:
@@ -96,7 +96,7 @@ class YamlReader:
         return any((finding.path, finding.line) == place for finding in self.findings)
 
     def read_file(self, path: Path, included_at: FileLine | None = None) -> YamlBlock | None:
-        """Return a YAML file's content, a mapping. If there is none, add a finding, and return None.
+        """Return a YAML file's mapping, or add a finding and return None if there is none.
 
         `included_at`: where another file includes it.
         """
@@ -133,11 +133,10 @@ class YamlReader:
         if isinstance(node, yaml.SequenceNode):
             return [self._convert_node(item, FileLine(place.path, item.start_mark.line + 1)) for item in node.value]
         if isinstance(node, yaml.ScalarNode):
+            text = node.value
             if node.style:  # in quotes, or a block of text
-                return node.value
-            return (
-                int(node.value) if _WHOLE_NUMBER.fullmatch(node.value) else _YAML_CONSTANTS.get(node.value, node.value)
-            )
+                return text
+            return int(text) if _WHOLE_NUMBER.fullmatch(text) else _YAML_CONSTANTS.get(text, text)
         block = YamlBlock(place)
         # The mapping's own members take precedence over those of `<<`, wherever it is.
         for key, value in sorted(node.value, key=lambda pair: pair[0].value != "<<"):
