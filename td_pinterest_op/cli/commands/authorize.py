@@ -1,4 +1,4 @@
-"""`td-pinterest authorize`: a refresh token by a person's consent, stored where exports look for it."""
+"""`td-pinterest authorize`: a refresh token by consent, stored where exports look for it."""
 
 import secrets
 import sys
@@ -43,14 +43,13 @@ _WRONG_APP_ADVICE = (
     f"check client id and client secret: both are on the app's page at {_APPS_URL}, and the secret changes when "
     "somebody resets it there"
 )
-# The advice about a refused consent code, by Pinterest's error code.
+# About a refused consent code, by Pinterest's error code.
 _ADVICE_BY_ERROR_CODE = {
     WRONG_APP_CODE: _WRONG_APP_ADVICE,
     283: _USED_CODE_ADVICE,
     None: f"{_USED_CODE_ADVICE}. Or {_WRONG_APP_ADVICE}",
 }
-
-# How to delete a refresh token, by the place where it is.
+# By the place of the token.
 _DELETE_TOKEN_COMMANDS = {
     ENVIRONMENT_SOURCE: f"unset {REFRESH_TOKEN_VARIABLE}",
     LOCAL_SECRETS_SOURCE: "digdag secrets --local --delete pinterest.refresh_token",
@@ -151,9 +150,9 @@ def authorize(
         except ExportError as error:
             accounts = []
             screen.print_note(f"The user and the ad accounts cannot be shown now: {error}")
-        # The token may not read its user, whom the user's own accounts name.
+        # The token may not read its user, whom accounts of the user's own name.
         user = next((account.owner for account in accounts if "OWNER" in account.roles), None)
-        # Whoever reads the state in the arguments of the browser can send the approval of another Pinterest user here.
+        # Whoever reads the state in the browser's arguments can send the approval of another Pinterest user here.
         labels = [account.label + (" (read only)" if account.may_write is False else "") for account in accounts]
         screen.print_note(
             f"Approved by: {user or 'a user that is not shown'}. Ad accounts: {', '.join(labels) or 'none'}"
@@ -164,11 +163,11 @@ def authorize(
         def store_secrets() -> str:
             with extend_errors(". You approved the app, but its token was lost: run the command again"):
                 place = store(issued)
-            # At once: a signal may have ended the rest of the command.
+            # At once: a signal may end the rest of the command.
             screen.print_note(f"The refresh token is stored in {place}.")
             return place
 
-        # No signal comes between the parts of what is stored.
+        # A signal must not leave a part of the secrets stored.
         stored_in = shutdown.run_uninterrupted(store_secrets)
     lasts = grant.refresh_expires_in
     facts = {
@@ -189,7 +188,7 @@ def authorize(
             screen.print_line("\nAd accounts:")
             screen.print_table(rows, columns=("id", "name", "roles", "may_export"))
     older = credentials.sources.get(REFRESH_TOKEN_VARIABLE, "")
-    # Where commands look before they look at the target. Only digdag reads the secrets of a project.
+    # Where commands look before the target. Only digdag reads the secrets of a project.
     earlier = {"local": (ENVIRONMENT_SOURCE,), "file": (ENVIRONMENT_SOURCE, LOCAL_SECRETS_SOURCE)}
     for place in earlier.get(target_kind, ()):
         if older.startswith(place):
@@ -200,33 +199,33 @@ def authorize(
 
 
 def _complete_app_credentials(credentials: Credentials) -> Credentials:
-    """Return the credentials with the app's, for which the user is asked if need be, and without a refresh token."""
+    """Return the credentials without a refresh token, and with the app's, for which the user is asked if need be."""
     environ = dict(credentials.environ)
     sources = {name: place for name, place in credentials.sources.items() if name != REFRESH_TOKEN_VARIABLE}
-    for variable in ("PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET"):
-        if place := sources.get(variable):
-            screen.print_note(f"{variable}: from {place}")
+    for name in ("PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET"):
+        if place := sources.get(name):
+            screen.print_note(f"{name}: from {place}")
             continue
         if not screen.is_interactive():
             raise SettingsError(
-                f"{variable} is not set, and there is no terminal to ask for it: set the environment variable; the "
-                f"value is on the app's page at {_APPS_URL}"
+                f"{name} is not set, and there is no terminal to ask for it: set the environment variable; the value "
+                f"is on the app's page at {_APPS_URL}"
             )
-        prompt = f"{variable}, from the app's page at {_APPS_URL} (a secret is not shown)"
-        environ[variable] = click.prompt(prompt, hide_input=variable.endswith("SECRET"), err=True).strip()
-        sources[variable] = "the terminal"
+        prompt = f"{name}, from the app's page at {_APPS_URL} (a secret is not shown)"
+        environ[name] = click.prompt(prompt, hide_input=name.endswith("SECRET"), err=True).strip()
+        sources[name] = "the terminal"
     return replace(credentials, environ=environ, sources=sources)
 
 
-def _open_browser_and_wait(consent_url: str, state: str, redirect: str, timeout: int) -> RedirectParameters:
-    """Open the consent page in a browser. Return the parameters with which Pinterest redirects to `redirect`.
+def _open_browser_and_wait(url: str, state: str, redirect: str, timeout: int) -> RedirectParameters:
+    """Open the consent page, and return the parameters with which Pinterest redirects to `redirect`.
 
-    `state`: the random text that these must contain. Raises AccountError without a redirect in `timeout` seconds.
+    Raises AccountError without a redirect in `timeout` seconds.
     """
     # Listening first: a browser that is logged in and has approved before comes back at once.
     with RedirectServer(redirect, state=state) as server:
         screen.print_note(f"Waiting at {redirect} for your approval.")
-        webbrowser.open(consent_url)
+        webbrowser.open(url)
         end = SYSTEM_TIMING.monotonic() + timeout
         while (answer := server.poll_for_redirect()) is None:
             if SYSTEM_TIMING.monotonic() > end:
@@ -240,7 +239,7 @@ def _open_browser_and_wait(consent_url: str, state: str, redirect: str, timeout:
 
 
 def _exchange_code(app: RenewableTokens, *, code: Secret, redirect: str) -> tuple[Grant, SecretsByName]:
-    """Exchange the consent code for tokens. Return what Pinterest granted, and the secrets to store, by their names.
+    """Exchange the consent code for tokens. Return what Pinterest granted, and the secrets to store.
 
     `redirect`: the address to which Pinterest sent the code. Raises AccountError if the user granted too little.
     """

@@ -2,12 +2,13 @@
 
 # To add a check:
 # 1. Test it (tests/e2e/cli/test_doctor.py, and the golden file). Treasure Data's answer: tests/emulators/td/app.py.
-# 2. Write it in cli/doctor/pinterest_checks.py or cli/doctor/treasure_data_checks.py, and yield it in `_list_checks`.
+# 2. Write it in cli/doctor/pinterest_checks.py or treasure_data_checks.py, and yield it in `_list_checks`.
 # 3. A permission also belongs to docs/getting-started.md. Add a line to CHANGELOG.md.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +30,16 @@ from td_pinterest_op.task_runtime.task import parse_endpoints
 
 # The sign of each status, its replacement on a terminal that has only ASCII, and its style.
 _STATUS_SIGNS = {"ok": ("✓", "ok", "green"), "warning": ("!", "!", "yellow"), "error": ("✗", "x", "bold red")}
-# The HTTP status of a response that refuses a credential.
-_UNAUTHORIZED_STATUS = 401
-# The names of checks that must succeed first.
-_Prerequisites = tuple[str, ...]
-_ENDPOINTS_ADVICE = "correct the variables, or unset them for the defaults"
 
-_HELP_EXAMPLES = """\b
+
+@options.command(
+    """\b
 Examples:
   td-pinterest doctor
   td-pinterest doctor --query people.sql --database shop
   td-pinterest doctor --job 2345678 --workflow pinterest_export.dig --json
 """
-
-
-@options.command(_HELP_EXAMPLES)
+)
 @options.ad_account
 @options.audience
 @click.option("--job", "job_id", metavar="ID", help="Check the result of this Treasure Data job too.")
@@ -57,13 +53,7 @@ Examples:
 @click.option("--project", metavar="NAME", help="Check the secrets of this project on hosted Treasure Workflow too.")
 @options.env_file
 @options.as_json
-def doctor(
-    common: options.CommonOptions,
-    /,
-    workflow: Path | None,
-    project: str | None,
-    **source: Any,
-) -> int:
+def doctor(common: options.CommonOptions, workflow: Path | None, project: str | None, **source: Any) -> int:
     """Check everything that an export needs, and say what to do about each problem. Writes nothing to Pinterest.
 
     A job or a query is read, and its first 1,000 rows are checked. The exit code is 1 if something is wrong.
@@ -77,10 +67,10 @@ def doctor(
         account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID") or "",
         audience_id=audience and parse_id_option(audience, "--audience"),
     )
-    of_exports = [target for export in exports for target in _list_accounts_and_audiences(export, named)]
+    targets = dict.fromkeys(target for export in exports for target in _list_accounts_and_audiences(export, named))
     context = DoctorContext(
         credentials=credentials,
-        targets=list(dict.fromkeys(of_exports)) or [named],
+        targets=list(targets) or [named],
         query_params=build_source_params(source),
         workflow=dig,
         exports=exports,
@@ -94,8 +84,8 @@ def doctor(
             if common.as_json:
                 continue
             sign, plain, style = _STATUS_SIGNS[check.status]
-            shown_sign = (plain if is_plain else sign, style)
-            screen.print_line(Text.assemble(shown_sign, " ", (f"{name}: ", "bold"), check.message), hanging_indent=2)
+            shown = (plain if is_plain else sign, style)
+            screen.print_line(Text.assemble(shown, " ", (f"{name}: ", "bold"), check.message), hanging_indent=2)
             if check.advice and check.status != "ok":
                 screen.print_line(f"  {'->' if is_plain else '→'} {check.advice}", hanging_indent=4)
     counts = Counter(each["status"] for each in listed)
@@ -111,7 +101,7 @@ def doctor(
 
 
 def _list_accounts_and_audiences(export: CheckedExport, default_target: ExportTarget) -> Iterator[ExportTarget]:
-    """Yield the ad accounts and audiences of an export. An id that only a run knows is taken from `default_target`."""
+    """Yield the ad accounts and audiences of an export. `default_target` has the ids that only a run knows."""
     settings = export.settings
     parsed = export.request.settings if export.request else None
     named = [value for name, value in settings.items() if name.startswith("audience_id")]
@@ -141,10 +131,10 @@ def _list_accounts_and_audiences(export: CheckedExport, default_target: ExportTa
 
 
 def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
-    """Run the checks, and yield the name and the result of each. A check that depends on a failed check is skipped."""
+    """Yield the name and the result of each check. A check that depends on a failed one is skipped."""
     failed: dict[str, str] = {}  # each with the check that failed first
-    for name, run, depends_on in _list_checks(context):
-        cause = next((failed[each] for each in depends_on if each in failed), None)
+    for name, run, needs in _list_checks(context):
+        cause = next((failed[each] for each in needs if each in failed), None)
         if cause:
             failed[name] = cause
             yield name, CheckResult(f"not checked: see the check {cause}", "warning", "fix that first")
@@ -154,9 +144,10 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
         except StoppedError:
             raise
         except ExportError as failure:
-            advice = _ENDPOINTS_ADVICE if name == "endpoints" else failure.advice
-            if isinstance(failure, AccountError) and failure.status == _UNAUTHORIZED_STATUS:
-                # It depends on where the credential was found.
+            advice = failure.advice
+            if name == "endpoints":
+                advice = "correct the variables, or unset them for the defaults"
+            if isinstance(failure, AccountError) and failure.status == HTTPStatus.UNAUTHORIZED:
                 advice = context.credentials.refused_token_advice
                 if failure.error_code == WRONG_APP_CODE:
                     advice = (
@@ -173,8 +164,8 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
 
 def _list_checks(
     context: DoctorContext,
-) -> Iterator[tuple[str, Callable[[DoctorContext], CheckResult | None], _Prerequisites]]:
-    """Yield the name and the function of each check, and the checks that must succeed first."""
+) -> Iterator[tuple[str, Callable[[DoctorContext], CheckResult | None], tuple[str, ...]]]:
+    """Yield the name and the function of each check, and the checks that must succeed before."""
     yield "credentials", _check_pinterest_credentials_found, ()
     yield "proxy", lambda _: check_proxy(), ()
     yield "endpoints", _require_valid_endpoints, ()
@@ -205,7 +196,7 @@ def _check_pinterest_credentials_found(context: DoctorContext) -> CheckResult:
 
 
 def check_proxy() -> CheckResult:
-    """Check the proxy that the environment sets for Pinterest. The result shows its host and port."""
+    """Return a result with the host and port of the proxy for Pinterest."""
     try:
         _, address = find_proxy_url_and_address("https://api.pinterest.com/")
     except ValueError:

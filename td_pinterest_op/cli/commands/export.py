@@ -1,4 +1,4 @@
-"""`td-pinterest export`: the operator without a workflow."""
+"""`td-pinterest export`: an export without a workflow."""
 
 import json
 from collections.abc import Mapping
@@ -25,9 +25,6 @@ from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.settings.table import CREDENTIAL_SETTINGS, ActionSpec
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
-
-# The options that name what is exported; a file may name the first two.
-_SOURCE_OPTIONS = ("job_id", "query")
 
 
 @options.command(
@@ -61,14 +58,7 @@ Examples:
 @options.ad_account
 @options.audience
 @options.usual_options
-def export(
-    common: CommonOptions,
-    /,
-    settings: Path,
-    dry_run: bool,
-    project_folder: Path | None,
-    **source: Any,
-) -> int:
+def export(common: CommonOptions, settings: Path, dry_run: bool, project_folder: Path | None, **source: Any) -> int:
     """Run an export of a job or a query once, from this terminal.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
@@ -78,26 +68,25 @@ def export(
     if project_folder:
         require_new_folder(project_folder)
     credentials = find_credentials(common.env_file)
-    file_settings = files.read_settings_file(settings)
+    in_file = files.read_settings_file(settings)
     of_workflow = fill_in_account_and_audience(
-        {**file_settings, **_read_withholding_queries(source, file_settings)}, credentials, common
+        {**in_file, **_read_withholding_queries(source, in_file)}, credentials, common
     )
     raw = dict(of_workflow)
     if dry_run and not is_left_out(raw.get("dry_run", True)):  # a blank one in the file is an error
         raw["dry_run"] = True
     action = find_action_spec(raw)
     reads_rows = action is None or action.reads_rows
-    named = [option for option in _SOURCE_OPTIONS if source[option]]
-    if reads_rows and len(named) != 1:
+    if reads_rows and bool(source["job_id"]) == bool(source["query"]):
         raise click.UsageError("give either --job ID, or --query FILE --database DB")
-    if not reads_rows and named:
+    if not reads_rows and (source["job_id"] or source["query"]):
         raise click.UsageError("the action in the settings reads no rows: leave out --job and --query")
     params = build_source_params(source)
     is_asked = "query" in params or not raw.keys().isdisjoint(WITHHOLDING_LIST_NAMES)
     for name, is_used in (("engine", is_asked), ("database", is_asked or not is_left_out(raw.get("history")))):
         if source[name] and not is_used:
             raise click.UsageError(f"--{name} has no effect without --query, --suppress or --consent: leave it out")
-    # Before anything is sent: what cannot be written as a workflow is wrong usage.
+    # Before anything is sent, since no workflow may be able to repeat the export.
     project = _build_project(action, of_workflow, params) if project_folder and action else None
     credentials.require_variables(*PINTEREST_SECRETS_BY_VARIABLE, *(["TD_API_KEY"] if reads_rows else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")
@@ -112,7 +101,7 @@ def export(
     if project_folder is None or project is None:
         return 0
     name = statistics["audience_name"] or ""
-    # Where the name may have had a template, it has a blank.
+    # `$ {` is where the name may have had a template.
     if project.audience_id and is_writable_audience_name(name) and "$ {" not in name:
         project.settings["expected_audience_name"] = name
     if region := credentials.environ.get("TD_API_SERVER"):
@@ -123,10 +112,7 @@ def export(
 
 
 def _build_project(action: ActionSpec, settings: Mapping[str, Any], params: Mapping[str, str]) -> NewProject:
-    """Return the project whose workflow repeats an export. `settings`, `params`: those of its task.
-
-    Raises click.UsageError for an export that no workflow can repeat.
-    """
+    """Return the project whose workflow repeats an export. Raises click.UsageError if no workflow can."""
     job = next((name for name, each in EXPORT_ACTIONS.items() if each is action), None)
     if job is None:
         raise click.UsageError(
@@ -148,7 +134,7 @@ def _build_project(action: ActionSpec, settings: Mapping[str, Any], params: Mapp
 def fill_in_account_and_audience(
     file_settings: Mapping[str, object], credentials: Credentials, common: CommonOptions
 ) -> dict[str, object]:
-    """Return the settings of the file of --settings, overridden by options and completed from the environment.
+    """Return the settings of a file, overridden by options and completed from the environment.
 
     Raises click.UsageError for --audience with an action that creates an audience.
     """
@@ -167,7 +153,7 @@ def fill_in_account_and_audience(
 
 
 def _read_withholding_queries(source: Mapping[str, Any], file_settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the SQL of the settings `suppress` and `consent`, of the options or else of the file of --settings.
+    """Return the SQL of the settings `suppress` and `consent`, from the options or from the file of --settings.
 
     Raises click.UsageError if both have one, SettingsError for a file with SQL that cannot be read.
     """

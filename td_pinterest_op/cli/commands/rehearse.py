@@ -1,4 +1,4 @@
-"""`td-pinterest rehearse`: announces the steps, asks, runs them, and shows what they found out."""
+"""`td-pinterest rehearse`: announce the steps, ask, run them, and show what they found out."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
 
-# What an export has in flight without a setting, max_in_flight.
+# The default of max_in_flight.
 _DEFAULT_BATCHES_IN_FLIGHT = 8
 
 
@@ -74,7 +74,7 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
         requested.discard("batches")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: create it, or name another file")
-    # The steps that must run before others are before them in STEPS.
+    # A step comes after those that it needs in STEPS.
     names = set(requested)
     for step in reversed(STEPS):
         if step.name in names:
@@ -86,10 +86,10 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
     with open_services_with_options(common) as services:
         api = make_ad_account_api(services, common)
         if not (common.quiet and common.yes):
-            asked = "\n".join(f"- {step.name}: {step.request}" for step in to_do)
+            listed = "\n".join(f"- {step.name}: {step.request}" for step in to_do)
             screen.print_note(
                 f"To find out what Pinterest's documentation does not say, in ad account {api.ad_account_id}:\n"
-                f"{asked}\n{format_count(writes, 'write request')} (a trial app has 300 a day), and more if some must "
+                f"{listed}\n{format_count(writes, 'write request')} (a trial app has 300 a day), and more if some must "
                 f'be repeated. Customer lists named "{NAME_PREFIX} …" stay: Pinterest has no way to delete them. The '
                 "people in them are made up: digests of addresses under .invalid. An audience of that name is removed "
                 "at the end, also after Ctrl-C. Nothing else in the ad account is touched. It takes a few minutes.\n"
@@ -128,9 +128,9 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
 def _run_and_clean_up(
     rehearsal: Rehearsal, steps: Sequence[Step], common: options.CommonOptions
 ) -> list[dict[str, Any]]:
-    """Run the steps, then remove the rehearsal's audience. Return a row for each step.
+    """Run the steps, and remove the rehearsal's audience at the end. Return a row for each step.
 
-    Raises StoppedError, whose text says whether an audience is left, and PinterestError if it cannot be removed.
+    Raises PinterestError if the audience cannot be removed, and StoppedError, which says whether it is left.
     """
     timing = rehearsal.services.timing
     done: list[dict[str, Any]] = []
@@ -179,7 +179,7 @@ def _run_and_clean_up(
 
 
 def build_advice(facts: RehearsalFacts) -> list[str]:
-    """Return advice that follows from a rehearsal's facts: settings for exports, and what to avoid."""
+    """Return the advice that follows from facts: settings for exports, and what to avoid."""
     advice = []
     if facts.largest_batch not in (None, DEFAULT_BATCH_SIZE):
         advice.append(f"set limit_records_per_request: {facts.largest_batch}")

@@ -1,4 +1,4 @@
-"""`td-pinterest sql`: statements for a user's own query, as the operator makes them."""
+"""`td-pinterest sql`: statements for a user's own query."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -47,11 +47,7 @@ Examples:
 @click.option("--query", required=True, metavar="SQL|FILE", help="Your query, or a file with it.")
 @click.option("--database", help="Ask the warehouse for the columns of the query, by a job without rows.")
 @click.option(
-    "--engine",
-    type=click.Choice(HASHING_ENGINES),
-    default=HASHING_ENGINES[0],
-    show_default=True,
-    help="Its engine.",
+    "--engine", type=click.Choice(HASHING_ENGINES), default=HASHING_ENGINES[0], show_default=True, help="Its engine."
 )
 @click.option(
     "--columns",
@@ -75,7 +71,6 @@ Examples:
 @options.quiet
 def sql(
     common: options.CommonOptions,
-    /,
     kind: str,
     query: str,
     database: str | None,
@@ -103,33 +98,31 @@ def sql(
         raise click.UsageError(str(error)) from None
     if not set(ROW_ONLY_TYPE_NAMES).isdisjoint(types.values()):
         raise click.UsageError(f"--columns: the warehouse can hash only {join_with_or(CUSTOMER_LIST_TYPES)}")
-    if database and len(types) < len(pairs):
-        raise click.UsageError(
-            "--columns has a name without =TYPE: with --database, the warehouse supplies the columns. Give "
-            "--columns only for identifiers in columns with other names, as NAME=TYPE"
-        )
     if database:
+        if len(types) < len(pairs):
+            raise click.UsageError(
+                "--columns has a name without =TYPE: with --database, the warehouse supplies the columns. Give "
+                "--columns only for identifiers in columns with other names, as NAME=TYPE"
+            )
         credentials = find_credentials(common.env_file)
         credentials.require_variables("TD_API_KEY")
         common.print_note(f"Credentials: {credentials.describe_sources()}")
         source = read_row_source(credentials.build_task(query=text, database=database, engine=engine))
+        source = source.with_new_job_for_each_try(build_columns_statement(text))
         with credentials.without_pinterest().open_services() as services:
-            job = run_or_await_job(
-                services.treasure_data, source.with_new_job_for_each_try(build_columns_statement(text))
-            )
+            job = run_or_await_job(services.treasure_data, source)
     elif pairs:
         job = Job(id="", schema=tuple((name, "varchar") for name, _, _ in pairs))
     else:
         raise click.UsageError(
             "name the query's columns with --columns, or give --database to ask the warehouse for them"
         )
-    found = job.names
-    selected = [name.lower() for name in found]
+    selected = [name.lower() for name in job.names]
     identifiers = find_identifier_columns(replace(job, option="--query"), types, ignored_columns=selected)
     for option, column in [("--by", control["by"]), *(("--key", key) for key in keys)]:
         if column and column.lower() not in selected:
-            raise click.UsageError(f"{option}: the query has no column {column}; it has {', '.join(found)}")
-    made = UserQuery(text=text, names=found, columns=identifiers)
+            raise click.UsageError(f"{option}: the query has no column {column}; it has {', '.join(job.names)}")
+    made = UserQuery(text=text, names=job.names, columns=identifiers)
     if group:
         if group.by is None and not has_single_identifier_rows(identifiers):
             raise click.UsageError(
@@ -141,7 +134,7 @@ def sql(
         statement = build_digests_only_statement(made)
     else:
         positions = {column.position for column in identifiers}
-        others = [name for position, name in enumerate(found) if position not in positions]
+        others = [name for position, name in enumerate(job.names) if position not in positions]
         if not keys and not others:
             raise click.UsageError(
                 "the query selects only identifiers: add a column that identifies each person, such as a customer id"
@@ -149,12 +142,11 @@ def sql(
         statement = f"{build_rejected_select(made, keys=keys or others)}\nORDER BY reason, identifier"
         comment = "The keys of people, with the column and the reason of each value that is rejected."
         statement = prepend_comments(statement, comment, query=text)
-    # Standard output as it is: a statement is there to be copied.
-    click.echo(statement)
+    click.echo(statement)  # not wrapped: it is there to be copied
 
 
 def build_digests_only_statement(query: UserQuery) -> str:
-    """Return SQL that selects the query's rows with digests in place of identifiers (NULL for a rejected value)."""
+    """Return SQL that selects the query's rows with digests in place of identifiers, NULL where one is rejected."""
     selected = {place: f"c{place}" for place in range(len(query.names))}
     for column in query.columns:
         of_array = f"filter(a{column.position}, each -> length(each) >= 64)"
@@ -167,15 +159,15 @@ def build_digests_only_statement(query: UserQuery) -> str:
 def build_control_arms_select(query: UserQuery, *, by: str | None, salt_sql: str, share_sql: str) -> str:
     """Return SQL that assigns each person of a query to an arm: `control` (withheld by an export) or `sent`.
 
-    `by`: the column with a person's key. If None, the key is the digest in the query's only column of identifiers.
+    `by`: the column with a person's key, by default the digest in the query's only column of identifiers.
     `share_sql`: how many of 10,000 people are in the control group.
     """
-    key = (
-        build_column_text_sql(get_column_position(by, query.names))
-        if by
-        else _build_digest_or_null_sql(query.columns[0])
-    )
-    source = build_numbered_columns_select(query) if by else build_hashing_select(query)
+    if by:
+        key = build_column_text_sql(get_column_position(by, query.names))
+        source = build_numbered_columns_select(query)
+    else:
+        key = _build_digest_or_null_sql(query.columns[0])
+        source = build_hashing_select(query)
     statement = f"""\
 SELECT key, CASE
     WHEN {build_control_number_sql("key", salt_sql)} % {CONTROL_MODULUS}

@@ -1,1 +1,1 @@
-"""`td-pinterest doctor`: checks everything that an export needs."""
+"""The checks of `td-pinterest doctor`."""

@@ -1,4 +1,4 @@
-"""The result of one check of the doctor, and what all checks share."""
+"""The result of a check, and what all checks share."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from td_pinterest_op.task_runtime.services import Services
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The result of one check: `status` is ok, warning or error. `advice` is "" if there is nothing to do."""
+    """The result of a check. `status`: ok, warning or error. `advice`: "" if there is nothing to do."""
 
     message: str
     status: str = "ok"
@@ -28,9 +28,9 @@ class ExportTarget:
     account_id: str
     audience_id: str | None  # None for a task that is about no single audience
     name: str = ""  # of an audience that is found by its name, or created
-    must_be_new: bool = False  # whether the export fails if there is an audience with the name
+    must_be_new: bool = False  # whether the export fails if the name is taken
     expected_name: str | None = None
-    changes_members: bool = True  # whether the task changes who is in the audience
+    changes_members: bool = True
     is_from_workflow: bool = False  # whether a workflow names the audience, or should
 
 
@@ -41,14 +41,14 @@ class DoctorContext:
     credentials: Credentials
     targets: Sequence[ExportTarget]  # at least one, each once
     query_params: Mapping[str, Any]  # of a task that reads the job or the query of the options
-    workflow: Workflow | None  # with its findings; None if none is named
+    workflow: Workflow | None
     exports: Sequence[CheckedExport]  # of the workflow
     project: str | None  # the name of the project whose secrets are checked
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closes what was opened
 
     @cached_property
     def services(self) -> Services:
-        """Connections to Treasure Data and Pinterest, opened on first use."""
+        """Connections to both services, opened on first use."""
         return self.stack.enter_context(self.credentials.open_services())
 
     @cached_property
@@ -57,10 +57,10 @@ class DoctorContext:
         return list(list_ad_accounts(self.services.pinterest))
 
     def list_matching_accounts(self, target: ExportTarget) -> list[AdAccount]:
-        """Return the target's ad account if the token can read it, or all that it can read if the target names none."""
+        """Return the target's ad account if the token can read it, or all that it can read if none is named."""
         return [account for account in self.accounts if target.account_id in ("", account.id)]
 
     @cached_property
     def services_without_pinterest(self) -> Services:
-        """Connections that need no credentials for Pinterest, opened on first use."""
+        """Connections without credentials for Pinterest, opened on first use."""
         return self.stack.enter_context(self.credentials.without_pinterest().open_services())

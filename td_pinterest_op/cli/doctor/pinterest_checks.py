@@ -13,9 +13,8 @@ from td_pinterest_op.redaction.secret import escape_and_quote
 from td_pinterest_op.runtime.clock import DAY_SECONDS, SYSTEM_TIMING
 from td_pinterest_op.runtime.text import format_count
 
-# The refresh token ends soon, in seconds.
 _EXPIRY_WARNING_SECONDS = 14 * DAY_SECONDS
-# Seconds by which clocks may differ before anything fails.
+# By which clocks may differ before anything fails.
 _TOLERATED_SKEW_SECONDS = 120.0
 
 
@@ -46,19 +45,18 @@ def check_token_expiry(context: DoctorContext) -> CheckResult:
 
 
 def check_clock(context: DoctorContext) -> CheckResult:
-    """Check that this machine's clock agrees with Pinterest's clock."""
+    """Check that this machine's clock agrees with Pinterest's."""
     now = SYSTEM_TIMING.now()
     skew = now - parse_server_time(context.services.client.last_headers, now=now)
     if abs(skew) > _TOLERATED_SKEW_SECONDS:
         message = f"the clock of this machine is {abs(skew):,.0f} s {'ahead' if skew > 0 else 'behind'}"
-        return CheckResult(
-            message, "error", "set the clock, by NTP for example: certificates and schedules depend on it"
-        )
+        advice = "set the clock, by NTP for example: certificates and schedules depend on it"
+        return CheckResult(message, "error", advice)
     return CheckResult("agrees with Pinterest's")
 
 
 def judge_access_tier(headers: Mapping[str, str]) -> CheckResult:
-    """Return a check result with the app's access tier, which is derived from the limits in a response's headers."""
+    """Return a result with the app's access tier, which follows from the limits in a response's headers."""
     limits = parse_requests_per_seconds(headers)
     of_day = [quota for quota, window in limits if window >= DAY_SECONDS]
     if of_day:
@@ -71,7 +69,7 @@ def judge_access_tier(headers: Mapping[str, str]) -> CheckResult:
 
 
 def check_ad_account(context: DoctorContext, *, target: ExportTarget) -> CheckResult:
-    """Check that the token can read the named ad account, or exactly one if none is named."""
+    """Check that the token can read the target's ad account, or exactly one if none is named."""
     found = context.list_matching_accounts(target)
     if len(found) == 1:
         return CheckResult(found[0].label)
@@ -84,12 +82,12 @@ def check_ad_account(context: DoctorContext, *, target: ExportTarget) -> CheckRe
 
 
 def check_role(context: DoctorContext, *, target: ExportTarget) -> CheckResult:
-    """Check that the user's roles in the target's ad account allow an export."""
+    """Check that the user's roles in the ad account allow an export."""
     return judge_role(context.list_matching_accounts(target)[0])
 
 
 def judge_role(account: AdAccount) -> CheckResult:
-    """Return a result with the user's roles in the ad account: a warning if the shown roles allow no export."""
+    """Return a result with the user's roles: a warning if those that are shown allow no export."""
     roles = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
         advice = f"ask the owner for one of the roles {', '.join(sorted(WRITER_ROLES))} in Business Manager"
@@ -98,16 +96,15 @@ def judge_role(account: AdAccount) -> CheckResult:
 
 
 def check_audience(context: DoctorContext, *, target: ExportTarget) -> CheckResult:
-    """Check that an export could use the audience. The result shows the audience's status and size."""
+    """Check that an export could use the audience. The result shows its status and size."""
     api = context.services.build_pinterest_api(context.list_matching_accounts(target)[0].id)
     if target.name:
         ids = ", ".join(audience.id for audience in find_audiences_by_name(api, target.name))
         found = f"id {ids}" if ids else "which is new"
         message = f"the workflow names its audience {escape_and_quote(target.name)}, {found}"
         if ids and target.must_be_new:
-            return CheckResult(
-                f"{message}: it fails, because it is to create it", "error", "set if_exists, or a new name"
-            )
+            message = f"{message}: it fails, because it is to create it"
+            return CheckResult(message, "error", "set if_exists, or a new name")
         if "," in ids:
             return CheckResult(message, "error", "name the audience by its id")
         return CheckResult(message)
@@ -123,9 +120,8 @@ def check_audience(context: DoctorContext, *, target: ExportTarget) -> CheckResu
     message = f"{label}: {audience.status}, size {size}, customer list {audience.customer_list_id}"
     if target.expected_name not in (None, audience.name):
         advice = "correct the id or the name: the export stops otherwise"
-        return CheckResult(
-            f"{label}, but expected_audience_name is {escape_and_quote(str(target.expected_name))}", "error", advice
-        )
+        message = f"{label}, but expected_audience_name is {escape_and_quote(str(target.expected_name))}"
+        return CheckResult(message, "error", advice)
     condition = classify_audience_status(audience.status)
     if condition is AudienceCondition.TOO_SMALL:
         return CheckResult(message, "warning", "ads need at least 100 matched people: export more people")

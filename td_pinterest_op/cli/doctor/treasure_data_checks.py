@@ -1,4 +1,4 @@
-"""Checks of Treasure Data: the key, permissions, a project's secrets, and the first rows of a job."""
+"""Checks of Treasure Data: the key, permissions, a project's secrets, and the first rows of a result."""
 
 import shlex
 from dataclasses import replace
@@ -21,7 +21,7 @@ from td_pinterest_op.withholding.readers import open_record_reader
 
 _SAMPLE_ROWS = 1_000
 _NO_ROWS_ADVICE = "check the conditions (WHERE) of the query"
-# What the settings of an export need besides those about its rows.
+# What an export needs besides the settings about its rows.
 _PLACEHOLDER_EXPORT_SETTINGS = {
     "type": "pinterest",
     "ad_account_id": "1",
@@ -42,7 +42,7 @@ def check_api_key(context: DoctorContext) -> CheckResult:
 
 
 def check_database_permissions(context: DoctorContext) -> CheckResult | None:
-    """Check that the key's user may do in each database what the exports do there. Return None without a database."""
+    """Check the permissions of the key's user on the databases of the exports. Return None without a database."""
     read = {context.query_params.get("database")}
     written = set()
     for request in filter(None, (export.request for export in context.exports)):
@@ -57,9 +57,8 @@ def check_database_permissions(context: DoctorContext) -> CheckResult | None:
     needed = sorted(filter(None, read | written))
     if not needed:
         return None
-    _, content = context.services_without_pinterest.treasure_data.call(
-        "GET", "/v3/database/list?require_permissions=true"
-    )
+    api = context.services_without_pinterest.treasure_data
+    _, content = api.call("GET", "/v3/database/list?require_permissions=true")
     databases = {each.get("name"): each for each in content.get("databases") or ()}
     problems = []
     for database in needed:
@@ -86,7 +85,7 @@ def check_database_permissions(context: DoctorContext) -> CheckResult | None:
 
 
 def check_project_secrets(context: DoctorContext) -> CheckResult | None:
-    """Check that the workflow project has all secrets, as far as the key's user sees. Return None without a project."""
+    """Check that the project has all secrets, as far as the key's user sees. Return None without a project."""
     if context.project is None:
         return None
     name = context.project
@@ -107,7 +106,7 @@ def check_project_secrets(context: DoctorContext) -> CheckResult | None:
 
 
 def check_sample_rows(context: DoctorContext) -> CheckResult | None:
-    """Check that the first rows of a job's result are valid under the export's settings. Return None without a job."""
+    """Check that the first rows are valid under the export's settings. Return None without a job or a query."""
     if not context.query_params:
         return None
     settings = _choose_row_settings(context)
@@ -123,7 +122,7 @@ def check_sample_rows(context: DoctorContext) -> CheckResult | None:
         for reason, _ in stats.invalid_by_reason.most_common(1)
     ]
     try:
-        # Of a sample without a valid row, the other rows may be valid.
+        # Without a valid row in the sample, others may be valid.
         if stats.valid or stats.read < _SAMPLE_ROWS or not settings.ignore_invalid_records:
             check_export_limits(settings, stats)
     except WorkflowError as error:
@@ -145,21 +144,19 @@ def check_sample_rows(context: DoctorContext) -> CheckResult | None:
 
 
 def _choose_row_settings(context: DoctorContext) -> ExportSettings:
-    """Return the settings by which rows are judged: those of the workflow's export.
+    """Return the settings of the workflow's export. Without one or with several, they allow invalid rows.
 
-    Without one, or if the workflow has several exports, the settings allow invalid rows. Limits on the numbers of
-    records are left to a dry run, which reads all rows.
+    Limits on the numbers of records are left to a dry run, which reads all rows.
     """
     found = [
         (each.request.settings, each.unresolved_names)
         for each in context.exports
         if each.request and each.request.source and isinstance(each.request.settings, ExportSettings)
     ]
-    settings = (
-        found[0][0]
-        if found
-        else parse_export_settings(_PLACEHOLDER_EXPORT_SETTINGS, environ=context.credentials.environ)
-    )
+    if found:
+        settings = found[0][0]
+    else:
+        settings = parse_export_settings(_PLACEHOLDER_EXPORT_SETTINGS, environ=context.credentials.environ)
     if len(found) != 1 or not found[0][1].isdisjoint(("ignore_invalid_records", "allow_empty")):
         settings = replace(settings, ignore_invalid_records=True, allow_empty=True)
     return replace(settings, **DISABLED_ROW_LIMITS)

@@ -1,1 +1,1 @@
-"""The linter of `td-pinterest check`: a .dig file → its tasks, with lines, and what is wrong with them."""
+"""The linter of `td-pinterest check`: a .dig file's tasks, and what is wrong with them."""

@@ -1,1 +1,1 @@
-"""`td-pinterest rehearse`: finds out, on the user's ad account, what Pinterest's documentation does not say."""
+"""What `td-pinterest rehearse` finds out about Pinterest on the user's ad account."""

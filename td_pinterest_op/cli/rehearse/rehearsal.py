@@ -1,10 +1,10 @@
-"""A rehearsal: its made-up people, list and audience, the steps that use them, and what each finds out."""
+"""A rehearsal: its steps, and what each finds out with made-up people."""
 
 # To add a step:
 # 1. Test it (tests/e2e/cli/test_rehearse.py). What the service may do instead is a switch of the emulator
 #    (tests/emulators/pinterest/switches.py), which a rehearsal sets (tests/emulators/pinterest/like.py).
 # 2. Write a method of `Rehearsal`, with its facts, and add it to `STEPS`. A new request: pinterest/api.py.
-# 3. Name it in the help, and say in `build_advice` what follows from it (cli/commands/rehearse.py). Name it beside the
+# 3. Name it in the help, and what follows from it in `build_advice` (cli/commands/rehearse.py). Name it beside the
 #    assumption that it tries (docs/what-has-been-seen.md). Add a line to CHANGELOG.md.
 import hashlib
 import logging
@@ -31,19 +31,19 @@ from td_pinterest_op.task_runtime.services import Services
 
 log = logging.getLogger(__name__)
 
-# The names of all lists and audiences of rehearsals begin so.
+# So begin the names of all lists and audiences of rehearsals.
 NAME_PREFIX = "td_pinterest_op rehearsal"
-# As an export has it without a setting: limit_records_per_request.
+# The default of limit_records_per_request.
 DEFAULT_BATCH_SIZE = 10_000
 _LARGER_BATCH_SIZES = (20_000, 50_000, 100_000)
 _CONCURRENT_BATCH_COUNTS = (1, 2, 4, 8)
 _SECOND_LIST_RECORDS = 1_000
 _TWO_KEY_RECORDS = 100
 _TWO_KEY_LAYOUT = RecordLayout(("email", "maid"))
-# How long a write gets to show, and the shortest pause between two looks, in seconds.
+# In seconds, as is the pause between two looks.
 _LONGEST_WAIT_FOR_WRITE_TO_SHOW = 60.0
 _SHORTEST_POLL_SECONDS = 0.5
-# Of a listing, the newest are looked through: its first page.
+# The first page of a listing.
 _NEWEST_LISTED_COUNT = 250
 # Refusals of what a request holds, not of the user, the path or the pace.
 _CONTENT_REFUSAL_STATUSES = (400, 413, 422)
@@ -60,22 +60,22 @@ class RehearsalFacts:
     """
 
     refresh_rotates: bool | None = None  # whether a refresh issues a new refresh token
-    old_refresh_token_lives: bool | None = None  # whether the old refresh token stays valid then
+    old_refresh_token_lives: bool | None = None  # whether the old one stays valid then
     list_without_records: bool | None = None  # whether a list can be created without records
     records_v2: bool | None = None  # whether a row may combine several identifiers of a person
     largest_batch: int | None = None  # the most records that one request took
     batch_too_large_status: int | None = None  # of the response to the next larger request; None without a response
     batches_at_once: int | None = None  # the most batches that were taken at the same time
     list_readable_seconds: float | None = None  # until a new list can be read by its id
-    list_listed_seconds: float | None = None  # until a new list is among the listed ones
+    list_listed_seconds: float | None = None  # until it is among the listed ones
     move_obeyed: bool | None = None  # whether an audience uses a list to which it was switched
-    move_seconds: float | None = None  # until Pinterest shows an audience with its new list
+    move_seconds: float | None = None  # until it shows that list
     removed_readable: bool | None = None  # whether a removed audience can still be read
     removed_again: bool | None = None  # whether it can be removed a second time
 
 
 class Rehearsal:
-    """A rehearsal in one ad account. Its methods `try_…` are steps: each returns its verdict.
+    """A rehearsal in one ad account. The methods in `STEPS` try what their docstrings say, and return a verdict.
 
     They raise the errors of the API. `made` has the ids of the `list` and the `audience`, once they are created.
     `answer` is what decided the current step: a response, or the error of a request.
@@ -95,7 +95,7 @@ class Rehearsal:
         services.client.on_response = partial(setattr, self, "answer")
 
     def try_token_rotation(self) -> Verdict:
-        """Refresh the token. Return the verdict: whether that renews the refresh token, and ends the old one."""
+        """Try whether a refresh issues a new refresh token, and ends the old one."""
         facts = self.facts
         tokens = self.services.tokens
         used = tokens.get_token()
@@ -112,14 +112,14 @@ class Rehearsal:
             facts.old_refresh_token_lives = True
         except AccountError:
             facts.old_refresh_token_lives = False
-        # The one that is kept must be good, whatever the old one's return did.
+        # The token that is kept must be good, whatever the use of the old one did.
         tokens.replace_refused_token(used, has_worked=True)
         new = "a new" if facts.refresh_rotates else "no new"
         fate = "still accepted" if facts.old_refresh_token_lives else "refused from then on"
         return f"a refresh brings {new} refresh token; the old one is {fate}"
 
     def try_role_and_access_tier(self) -> Verdict:
-        """Return the verdict about the user's role in the ad account and the app's access tier. Sets `limits`."""
+        """Find the user's role in the ad account and the app's access tier. Sets `limits`."""
         accounts = {account.id: account for account in list_ad_accounts(self.api)}
         account = accounts.get(self.api.ad_account_id)
         role = judge_role(account).message if account else "the ad account is not listed"
@@ -128,30 +128,28 @@ class Rehearsal:
         return f"{role}; {judge_access_tier(headers).message}"
 
     def try_list_without_records(self) -> Verdict:
-        """Return the verdict: whether Pinterest creates a customer list without records."""
+        """Try whether Pinterest creates a customer list without records."""
         name = f"{self.name} without records"
-        is_created = self._is_request_accepted(lambda: self.api.create_customer_list(name=name, list_type="EMAIL"))
-        self.facts.list_without_records = is_created
-        return "created: a list needs no records" if is_created else "refused: a list needs records"
+        created = self._is_request_accepted(lambda: self.api.create_customer_list(name=name, list_type="EMAIL"))
+        self.facts.list_without_records = created
+        return "created: a list needs no records" if created else "refused: a list needs records"
 
     def measure_new_list_delays(self) -> Verdict:
-        """Create the rehearsal's list of 10,000 records. Return the verdict: how soon Pinterest shows the new list."""
+        """Create the rehearsal's list, of 10,000 records, and measure how soon Pinterest shows it."""
         facts = self.facts
         list_id = self._create_fake_list(DEFAULT_BATCH_SIZE)
         self.made["list"] = list_id
         facts.largest_batch = DEFAULT_BATCH_SIZE
         facts.list_readable_seconds, facts.list_listed_seconds = self._measure_delays(
             lambda: self.api.find_customer_list(list_id) is not None,
-            lambda: any(
-                listed.id == list_id for listed in islice(self.api.list_customer_lists(), _NEWEST_LISTED_COUNT)
-            ),
+            lambda: any(each.id == list_id for each in islice(self.api.list_customer_lists(), _NEWEST_LISTED_COUNT)),
         )
         is_shown = None not in (facts.list_readable_seconds, facts.list_listed_seconds)
         seen = "it can be read and is listed" if is_shown else "not both read and listed within a minute"
         return f"created with {DEFAULT_BATCH_SIZE:,} records; {seen}"
 
     def try_larger_batches(self) -> Verdict:
-        """Send batches larger than the default size. Return the verdict: up to how many records Pinterest accepts."""
+        """Try how many records Pinterest accepts in a batch."""
         facts = self.facts
         for count in _LARGER_BATCH_SIZES:
             try:
@@ -168,12 +166,11 @@ class Rehearsal:
         return f"{count:,} records are accepted"
 
     def try_batches_at_once(self) -> Verdict:
-        """Send batches at the same time, each only once. Return the verdict: how many of them Pinterest accepts."""
+        """Try how many batches Pinterest accepts at the same time. None is sent twice."""
         facts = self.facts
         batch = self._make_fake_batch(DEFAULT_BATCH_SIZE)
-        client = self.services.client
-        client = replace(client, retry=replace(client.retry, count=0, longest_wait=0.0))
-        api = replace(self.api, client=client)
+        client = self.api.client
+        api = replace(self.api, client=replace(client, retry=replace(client.retry, count=0, longest_wait=0.0)))
 
         def send_batch(begin: threading.Barrier) -> None:
             begin.wait()
@@ -195,13 +192,13 @@ class Rehearsal:
         return f"{number} at once are accepted"
 
     def try_multi_key_records(self) -> Verdict:
-        """Return the verdict: whether Pinterest accepts records that combine several identifiers of one person."""
+        """Try whether Pinterest accepts records that combine several identifiers of a person."""
         rows = self._make_fake_batch(_TWO_KEY_RECORDS, layout=_TWO_KEY_LAYOUT)
         self.facts.records_v2 = self._is_request_accepted(lambda: self._add_records(self.api, rows))
         return "rows with several keys are accepted" if self.facts.records_v2 else "refused: rows with several keys"
 
     def try_new_audience(self) -> Verdict:
-        """Create the rehearsal's audience from the rehearsal's customer list. Return the verdict."""
+        """Create the rehearsal's audience from its customer list."""
         self.may_have_audience = True
         self.made["audience"] = request_new_audience(
             self.api, self.name, description=None, list_id=self.made["list"]
@@ -209,7 +206,7 @@ class Rehearsal:
         return "created from the list"
 
     def try_list_switch(self) -> Verdict:
-        """Switch the audience to another list. Return the verdict: whether Pinterest shows the new list in it."""
+        """Try whether Pinterest switches the audience to another list."""
         facts = self.facts
         audience_id = self.made["audience"]
         second = self._create_fake_list(_SECOND_LIST_RECORDS)
@@ -226,7 +223,7 @@ class Rehearsal:
         return "switched to another list" if facts.move_obeyed else "accepted, but not visible within a minute"
 
     def remove_audience_and_probe(self) -> Verdict:
-        """Remove the audience. Return the verdict: whether it can still be read, and be removed a second time."""
+        """Remove the audience. Try whether it can still be read, and removed a second time."""
         facts = self.facts
         audience_id = self.made["audience"]
         if not self.api.remove_audience(audience_id):
@@ -250,7 +247,7 @@ class Rehearsal:
         try:
             audience_id = self.made.get("audience")
             if audience_id is None:
-                # The answer to its creation was never seen, and a listing may show it late.
+                # The answer to its creation was not seen, and a listing may show it late.
                 named = read_until_found(lambda: find_audiences_by_name(self.api, self.name) or None, self.api.client)
                 audience_id = named[0].id if named else None
             if audience_id:
@@ -262,7 +259,6 @@ class Rehearsal:
         return True
 
     def _make_fake_batch(self, count: int, *, layout: RecordLayout = SINGLE_DIGEST_LAYOUT) -> Batch:
-        """Return a batch of records, whose identifiers are digests of made-up e-mail addresses."""
         people = (f"{number}@{self.key}.invalid" for number in range(count * layout.width // DIGEST_BYTES))
         return Batch([(layout, b"".join(hashlib.sha256(person.encode()).digest() for person in people))])
 
@@ -274,7 +270,7 @@ class Rehearsal:
         api.change_records(self.made["list"], records, operation="ADD")
 
     def _is_request_accepted(self, request: Callable[[], object]) -> bool:
-        """Call `request`. Return True if Pinterest accepts it, False if it refuses the content. Raises other errors."""
+        """Call `request`. Return False if Pinterest refuses its content. Raises other errors."""
         try:
             request()
         except RequestRefusedError as error:
@@ -285,7 +281,7 @@ class Rehearsal:
         return True
 
     def _measure_delays(self, *predicates: Callable[[], bool]) -> list[float | None]:
-        """Return, for each predicate, the seconds until the predicate is true, or None if that takes over a minute."""
+        """Return the seconds until each predicate is true, or None if that takes over a minute."""
         clock = self.services.timing.monotonic
         begin = clock()
         seconds: list[float | None] = [None] * len(predicates)
@@ -296,19 +292,19 @@ class Rehearsal:
             waited = clock() - begin
             if None not in seconds or waited >= _LONGEST_WAIT_FOR_WRITE_TO_SHOW:
                 return seconds
-            # A trial app's requests of a day are few: the longer it takes, the rarer the looks.
+            # A trial app has few requests a day: the longer it takes, the rarer the looks.
             self.services.client.rate_limiter.wait(max(_SHORTEST_POLL_SECONDS, waited / 4))
 
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a rehearsal. `request`: its requests, in words. `run`: executes it, and returns its verdict."""
+    """A step of a rehearsal. `request`: its requests, in words."""
 
     name: str
     request: str
     run: Callable[[Rehearsal], Verdict]
     writes: int = 0  # the number of its write requests
-    needs: str = ""  # the step whose list or audience it uses, or ""
+    needs: str = ""  # the step whose list or audience it uses
 
 
 STEPS = (
