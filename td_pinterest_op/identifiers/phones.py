@@ -11,7 +11,7 @@ _MAX_PHONE_CHARACTERS = 80  # no number is longer, and the library takes much lo
 
 
 def can_be_phone_country(country_code: str) -> bool:
-    """Return whether the library phonenumbers knows a country's numbers, always True if it is not installed."""
+    """Return whether the library phonenumbers knows a country's numbers, or True if it is not installed."""
     with contextlib.suppress(WorkflowError):
         return country_code in _import_phonenumbers().SUPPORTED_REGIONS
     return True

@@ -15,8 +15,8 @@ def build_changes_select(people_select: str, *, ledger: Ledger, replaces_everybo
     """Return the SELECT that compares the query's people with the ledger, and decides on the change of each digest.
 
     The column `op` is the change: join, unsure (joins, and may be in the audience already), leave, due (a member who is
-    sent again), stay (any other member), refused (not sent, as Pinterest has refused it) or out (not a member, before
-    or after). If `op` is rejected or withheld, `digest` is a reason; if it is unreadable, `digest` is a text from the
+    sent again), stay (any other member), refused (by Pinterest, and not sent again) or out (not a member, before or
+    after). If `op` is rejected or withheld, `digest` is a reason; if it is unreadable, `digest` is a text from the
     ledger that is no digest. `oldest` is the oldest of the newest plans of the digests in a row.
 
     Three columns are about the ledger. `state`: what the digest's newest row makes it, see `build_row_state_sql`; it
@@ -79,7 +79,7 @@ GROUP BY 1, 2, 3, 4"""
 
 
 def build_change_counts_query(changes_table: str) -> str:
-    """Return the query for the counts of a mirror run, in one row. `changes_table`: see `build_changes_select`.
+    """Return the query for the counts of a mirror run, in one row. `changes_table`: of `build_changes_select`.
 
     Among others: `given` (values in the people's query), `hashed` (those that were digests already), `oldest_leaver`
     (the plan of the oldest of those who are out), `ledger_rows` (rows of the ledger with a digest that no newer row

@@ -52,22 +52,19 @@ log = logging.getLogger(__name__)
 
 REPLACE_MODE = "replace"
 DIFFERENCE_MODE = "difference"
-"""The modes of a run: it replaces everybody, or sends only the changes."""
+"""A run replaces everybody, or sends only the changes."""
 JOINERS = "join"
 LEAVERS = "leave"
 UNSURE_LEAVERS = "unsure leave"
 REPLACEMENT = "replacing"
 PLAN_ROW_COUNT_EVENTS = (b"planned", b"replacing")
 """The events whose `figure` is the number of the plan's rows."""
-# The rows that end a plan, and those that make all older rows void.
 _SETTLED_EVENTS = "('settled', 'replaced', 'compacted')"
 _VOIDING_EVENTS = "('replaced', 'compacted')"
-# Tells a plan from all others.
 _PLAN_KEY = "concat(cast(plan AS varchar), ' ', session)"
 COLUMN_DEFINITIONS = """\
 audience_id varchar, plan bigint, op varchar, digest varchar, joined bigint, figure bigint, resent bigint,
 ad_account_id varchar, customer_list_id varchar, session varchar, time bigint"""
-# The values of a row with a digest in the columns about an event.
 _DIGEST_ROW_EVENT_COLUMNS = """\
 cast(NULL AS bigint) AS resent, cast(NULL AS varchar) AS ad_account_id, cast(NULL AS varchar) AS customer_list_id"""
 # Queries skip rows by `time`; clocks and plan numbers may differ by up to a day.
@@ -108,10 +105,7 @@ class LedgerPlans:
 
 @dataclass(kw_only=True)
 class Ledger:
-    """Reads and writes the ledger: a table that records who was added to an audience and who was removed.
-
-    Methods that run statements raise JobError and TreasureDataError.
-    """
+    """Reads and writes an audience's rows. Methods that run statements raise JobError and TreasureDataError."""
 
     jobs: MirrorJobs
     name: str  # of the table
@@ -185,10 +179,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         return newest
 
     def insert_plan(self, changes_select: str, figures: MirrorFigures, *, customer_list_id: str) -> None:
-        """Insert this run's plan into the ledger.
-
-        `changes_select`: a SELECT of its `op` (join or leave), `digest` and `figure`.
-        """
+        """Insert this run's plan. `changes_select`: a SELECT of its `op` (join or leave), `digest` and `figure`."""
         number = self.state.number
         rows = f"SELECT op, digest, CASE op WHEN 'join' THEN {number} END AS joined, figure FROM ({changes_select})"
         proof = self._build_event_row_select(
@@ -323,7 +314,7 @@ FROM (
         row voids. `oldest_leaver_plan`: the plan of the oldest digest, 0 for none, that is neither in the query nor in
         the audience. `refused_leavers_select`: a SELECT of those of them whom Pinterest has refused.
         """
-        # No query reads the new rows before all are written. Rows that other runs write meanwhile have a higher number,
+        # No query reads the new rows before all are written. Rows that other runs write meanwhile have higher numbers,
         # and count as well. Two compactions at once write the same rows.
         state = self.state
         is_large = (
@@ -379,7 +370,7 @@ SELECT count(*) AS members {self._from_audience_rows} AND plan = {number} AND se
         row_count: int | str = "NULL",
         resent: int | str = "NULL",
     ) -> str:
-        """Return a SELECT of the one ledger row about an `event` of a plan, such as "settled"."""
+        """Return a SELECT of the row about an `event` of a plan, such as "settled"."""
         return f"""\
 SELECT cast({plan} AS bigint) AS plan, '{event}' AS op, cast(NULL AS varchar) AS digest,
   cast({plan_seen} AS bigint) AS joined, cast({row_count} AS bigint) AS figure, cast({resent} AS bigint) AS resent,

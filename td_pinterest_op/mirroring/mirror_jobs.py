@@ -1,4 +1,4 @@
-"""Run the statements of one try of a mirror (an execution of its task), each as a job, and drop its tables."""
+"""The statements of one try of a mirror (an execution of its task), and its tables."""
 
 import logging
 import re
@@ -73,7 +73,7 @@ class MirrorJobs:
 
         A table of another session is dropped only if it is six hours old. `now`: in Unix seconds.
         """
-        # As Treasure Data writes the time at which a table was created.
+        # As Treasure Data writes it.
         before = datetime.fromtimestamp(now - _LEFTOVER_TABLE_AGE_SECONDS, timezone.utc).strftime(
             "%Y-%m-%d %H:%M:%S UTC"
         )

@@ -134,9 +134,8 @@ class MirrorWarehouseSteps:
         if list_tables or control or not has_single_identifier_rows(query.columns):
             select = withholding_sql.build_withholding_select(query, list_tables=list_tables, control=control)
             select += f"{withholding_sql.BLANK_ROW_SQL}, 0, 0, 0, 0, 0"
-            purpose = "hash the people, without those withheld"
             table, self.stats.job_id = self.jobs.create_temporary_table(
-                "digests", purpose, select, embedded_query=people
+                "digests", "hash the people, without those withheld", select, embedded_query=people
             )
             # Only now, although the dearest statement was in vain if a list cannot be used: counting the lists before
             # would lengthen the time in which an opt-out comes too late.
@@ -162,9 +161,8 @@ class MirrorWarehouseSteps:
         changes = build_changes_select(
             select, ledger=self.ledger, replaces_everybody=replaces, resend_days=self.settings.resend_days
         )
-        purpose = "compare the people with the ledger"
         self._changes_table, job_id = self.jobs.create_temporary_table(
-            "changes", purpose, changes, embedded_query=embedded_query
+            "changes", "compare the people with the ledger", changes, embedded_query=embedded_query
         )
         self.stats.job_id = self.stats.job_id or job_id
         (self.counts,) = self.jobs.read_rows_as_dicts(
@@ -212,7 +210,7 @@ class MirrorWarehouseSteps:
         leavers = self.counts["leavers"]
         limit = self.settings.max_leave_ratio
         limit = _DEFAULT_MAX_LEAVE_RATIO if limit is None else limit
-        # Without a settled plan there are no members, and no leavers.
+        # Without a settled plan there are no members.
         if leavers / max(figures.members, 1) > limit:
             raise LimitError(
                 f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio allows "

@@ -69,8 +69,6 @@ class TokenSource:
 
 @dataclass(frozen=True, kw_only=True)
 class _FailedAttempt:
-    """A failed attempt to send a request, and what follows from it."""
-
     decision: FailureDecision
     text: str
     error: ExportError
@@ -92,7 +90,7 @@ class Client:
     # Called before each write request, which an error stops.
     check_write: Callable[[], object] = lambda: None
     last_headers: Mapping[str, str] = field(default_factory=dict)
-    _throttled_since: float | None = None  # the time of the first 429 since a success, on the monotonic clock
+    _throttled_since: float | None = None  # the first 429 since a success, on the monotonic clock
     # The credentials that Pinterest has accepted, by the id() of the object: not all can be hashed.
     _accepted_credentials: dict[int, AuthBase] = field(default_factory=dict)
 

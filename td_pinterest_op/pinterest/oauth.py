@@ -17,7 +17,7 @@ from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import DAY_SECONDS
 
-# The scopes that an export needs, also in a dry run.
+# Of an export, also in a dry run.
 REQUIRED_SCOPES = ("ads:read", "ads:write")
 
 # An access token is renewed this many seconds before it expires, so that no request arrives too late.
