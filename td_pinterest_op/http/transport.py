@@ -129,7 +129,6 @@ class _StallLimitedResponse(http.client.HTTPResponse):
         self.fp.raw.readinto = self._read_into_bounded  # type: ignore[method-assign]
 
     def restart_read_limits(self) -> None:
-        """Restart the count of bytes and time, after a piece of the body was read."""
         self._left = _MOST_RESPONSE_OVERHEAD_BYTES
         self._end = time.monotonic() + self._longest
 
@@ -181,12 +180,10 @@ class _WriteTimeoutAdapter(requests.adapters.HTTPAdapter):
         super().__init__(pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Create the pools of direct connections."""
         super().init_poolmanager(*args, socket_options=_SOCKET_OPTIONS, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Return the manager of the connections to a proxy."""
         manager = super().proxy_manager_for(proxy, socket_options=_SOCKET_OPTIONS, **kwargs)
         manager.pool_classes_by_scheme = self._pools
         return manager
@@ -268,7 +265,6 @@ def read_response(raw: RawResponse) -> Response:
     body = bytes(data)
     if body and raw.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip", "deflate"):
         unzipper = zlib.decompressobj(zlib.MAX_WBITS | 32)  # 32: gzip or zlib
-        # One byte more than allowed shows that there is more.
         body = unzipper.decompress(body, _LARGEST_RESPONSE_BODY_BYTES + 1)
         if len(body) > _LARGEST_RESPONSE_BODY_BYTES:
             raise _OversizedError

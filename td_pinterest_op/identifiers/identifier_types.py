@@ -1,15 +1,14 @@
-"""The types of identifiers: their names, valid values, and what is hashed and sent. No type accepts a placeholder."""
+"""The types of identifiers: their names, valid values, and what is hashed and sent."""
 
 # To add a type of identifier:
 # 1. Test its values with their digests and reasons (tests/unit/records/test_identifiers.py), and an export with it
 #    (tests/e2e/test_create.py; a key of a row: tests/e2e/test_several_keys.py).
 # 2. Add the key and the list's type to the emulator as Pinterest describes them (tests/emulators/pinterest/shapes.py).
 # 3. Add it to `TYPES`. A type without a list can only be a key of a row (`records: rows`), and has no SQL. Those that
-#    are not hashed stay last.
+#    are not hashed stay last. Columns, lists of people, the control group and messages take it from there.
 # 4. If its plain form can be recognised in a text, add it to redaction/secret.py (tests/unit/redaction/test_secret.py)
 #    and tests/guard.py.
 # 5. Add it to docs/reference.md ("Identifiers"), docs/privacy.md and .github/SECURITY.md, and a line to CHANGELOG.md.
-# Columns, lists of people, the control group and messages take it from the table.
 import hashlib
 import re
 import sys
@@ -73,9 +72,8 @@ class IdentifierType:
 
     `recognise` is fast: it takes many lines that end with a newline, and returns for each the text to hash if it is
     plainly valid, else b"" (by default for all). `normalise` decides about the others: it takes a trimmed text and a
-    country, and returns the text to hash, or the reason for a rejection. Callers exclude placeholders.
-
-    For the variables in the SQL, see `build_hashing_sql`.
+    country, and returns the text to hash, or the reason for a rejection. Callers exclude placeholders. The SQL has the
+    variables of `build_hashing_sql`.
     """
 
     name: str  # and that of its column in a result, such as email
@@ -185,11 +183,7 @@ IDFA = replace(
     recognise=partial(_recognise_each_line, pattern=_device_id_lines, letter_case=bytes.upper),
     sql_normal="upper($text)",
 )
-PHONE = IdentifierType(
-    name="phone",
-    key="hashed_phone_number",
-    normalise=phones.normalise_phone,
-)
+PHONE = IdentifierType(name="phone", key="hashed_phone_number", normalise=phones.normalise_phone)
 EXTERNAL_ID = IdentifierType(
     name="external_id",
     key="external_id",

@@ -10,8 +10,7 @@
 #    mirror would send what an add rejects). A rule of all types is in records/digests.py and trino/hashing_sql.py, one
 #    of rows in withholding/readers.py. It also holds for removals, erasures and lists: whoever was sent before can then
 #    not be named any more.
-# 4. Add its row to docs/reference.md ("Identifiers"), and a line to CHANGELOG.md. `explain`, statistics and reports
-#    take it from the table.
+# 4. Add its row to docs/reference.md ("Identifiers"), and a line to CHANGELOG.md.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,16 +46,12 @@ class Reason(str, enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """Explains a reason for which values are rejected.
+    """What a reason means, and what to do about it."""
 
-    `sql`, for Trino, finds all rows with such values, and maybe more, in a table `people` with a column `email` or
-    `maid`, or with columns of arrays, `emails` and `maids`.
-    """
-
-    meaning: str  # continues the sentence "the value …"
-    advice: str  # what the author of the query can do
-    sql: str
-    example: str | None = None  # a made-up value that is rejected for this reason
+    meaning: str  # continues "the value …"
+    advice: str  # for the author of the query
+    sql: str  # for Trino: finds all rows with such values, and maybe more, in a table `people`
+    example: str | None = None  # a made-up value
 
 
 REASON_EXPLANATIONS: Mapping[str, Explanation] = {

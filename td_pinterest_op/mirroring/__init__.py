@@ -1,6 +1,6 @@
 """Keeps an audience equal to the people of a query: each run sends only who joins or leaves. The warehouse compares.
 
-A table, the ledger, says who is in the audience, as digests. People of the query who are no members join. Members who
+A table of digests, the ledger, says who is in the audience. People of the query who are no members join. Members who
 are not in the query any more, or are withheld, leave. Members of long ago are sent again (`resend_days`). A first run,
 or one with `rebuild`, replaces everybody; with `begin: adopt`, a first run keeps the people who are there. No plain
 identifier leaves Treasure Data.

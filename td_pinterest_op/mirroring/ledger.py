@@ -194,12 +194,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         self._insert_from_select("write the plan into the ledger", plan)
 
     def settle_and_count_refused(
-        self,
-        figures: MirrorFigures,
-        *,
-        customer_list_id: str,
-        refused: Sequence[bytes],
-        keeps_unsure_leavers: bool,
+        self, figures: MirrorFigures, *, customer_list_id: str, refused: Sequence[bytes], keeps_unsure_leavers: bool
     ) -> int:
         """Record that this run's plan is on Pinterest, and update `state`.
 

@@ -271,7 +271,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
     def count_members_and_compact(self, *, refused_count: int = 0) -> None:
         """Store the member count in `stats`. Compact the ledger if that is due. Call this once nothing is left to send.
 
-        `refused_count`: how many people Pinterest refused to add in this run; they are no members.
+        `refused_count`: as `Ledger.settle_and_count_refused` returns it.
         """
         members = self.figures.people - self.counts["refused"] - refused_count
         self.stats.members = None if self.ledger.state.may_have_unknown_people else members

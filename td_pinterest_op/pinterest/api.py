@@ -60,12 +60,12 @@ class Audience:
     ad_account_id: str | None
     customer_list_id: str | None  # None unless the audience's rule names a customer list
     status: str
-    size: int | None = None  # matched people; None while Pinterest does not know
+    size: int | None = None  # matched people; None if unknown
     description: str = ""
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "Audience":
-        """Return the audience that Pinterest's JSON describes. Raises as `parse_optional_id_field`."""
+        """Parse Pinterest's JSON. Raises as `parse_optional_id_field`."""
         return cls(
             id=parse_optional_id_field(content, "id") or "",
             name=parse_optional_field(content, "name", ""),
@@ -94,13 +94,13 @@ class CustomerList:
 
     id: str
     name: str
-    uploaded: int | None  # all records that were ever sent to the list; None if Pinterest has no count
+    uploaded: int | None  # all records that were ever sent to the list; None if unknown
     status: str = ""
-    created: int | None = None  # seconds since 1970; None if Pinterest does not say
+    created: int | None = None  # seconds since 1970; None if unknown
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> "CustomerList":
-        """Return the customer list that Pinterest's JSON describes. Raises as `parse_optional_id_field`."""
+        """Parse Pinterest's JSON. Raises as `parse_optional_id_field`."""
         return cls(
             id=parse_optional_id_field(content, "id") or "",
             name=parse_optional_field(content, "name", ""),
@@ -141,11 +141,11 @@ class Api:
         return f"/ad_accounts/{self.ad_account_id}"
 
     def list_audiences(self) -> Iterator[Audience]:
-        """Yield all audiences that the ad account owns, newest first."""
+        """Yield the audiences that the ad account owns, newest first."""
         return map(Audience.parse, self.list_entities("audiences"))
 
     def find_audience(self, audience_id: str) -> Audience | None:
-        """Return the audience with this id, or None if the ad account has none."""
+        """Return the ad account's audience with this id, or None."""
         content = self.find_entity("audiences", audience_id)
         return None if content is None else Audience.parse(content)
 
@@ -191,7 +191,7 @@ class Api:
                 return
 
     def find_customer_list(self, list_id: str) -> CustomerList | None:
-        """Return the customer list with this id, or None if the ad account has none."""
+        """Return the ad account's customer list with this id, or None."""
         content = self.find_entity("customer_lists", list_id)
         return None if content is None else CustomerList.parse(content)
 
@@ -214,13 +214,13 @@ class Api:
     def list_entities(self, kind: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects of the ad account's entities of a `kind`, such as `audiences`, newest first.
 
-        `query`: more parameters of the URL, which may have several values.
+        `query`: parameters of the URL, which may have several values.
         """
         query = {"order": "DESCENDING", **_QUERY_BY_KIND.get(kind, {}), **query}
         return self.list_items(f"{self._account_path}/{kind}", **query)
 
     def find_entity(self, kind: str, entity_id: str) -> dict[str, Any] | None:
-        """Return an entity's JSON object, or None if the ad account has none. `kind`: such as `audiences`."""
+        """Return the JSON object of an entity of the ad account, or None. `kind`: such as `audiences`."""
         purpose = f"look up {kind.removesuffix('s').replace('_', ' ')} {entity_id}"
         try:
             response = self.get(f"{self._account_path}/{kind}/{entity_id}", purpose=purpose)
@@ -238,9 +238,9 @@ class Api:
         return response.content
 
     def list_items(self, path: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the JSON objects of all pages of a listing, each with its `id` as text.
+        """Yield the JSON objects of all pages of a listing, each with its `id` as text. `query`: as of `list_entities`.
 
-        `path`: as of `Request`; ends with the kind of entity, such as /ad_accounts. `query`: parameters of the URL.
+        `path`: as of `Request`; ends with the kind of entity, such as /ad_accounts.
         """
         return chain.from_iterable(self._list_pages(path, **query))
 

@@ -18,7 +18,7 @@ from td_pinterest_op.stats import RequestCounts
 
 log = logging.getLogger(__name__)
 
-# A 429 is waited out for this many times the longest single wait, unless a request succeeds meanwhile.
+# A 429 is waited out for this many times the longest wait, unless a request succeeds meanwhile.
 _THROTTLED_LIMIT_IN_LONGEST_WAITS = 4
 # The pause even if neither the server nor the settings ask for one, in seconds.
 _DEFAULT_PAUSE_AFTER_429 = 1.0
@@ -166,7 +166,7 @@ class Client:
     def _wait_or_raise(self, request: Request, failed: _FailedAttempt, tries: int) -> None:
         """Wait, or delay the next permit, before a retry. Raises an error if there is none.
 
-        `tries`: how many attempts have failed in this way so far.
+        `tries`: how many attempts have failed in this way.
         """
         recovery = failed.decision.recovery
         if recovery is Recovery.GIVE_UP:

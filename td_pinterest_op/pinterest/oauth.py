@@ -54,9 +54,9 @@ class Grant:
 
 
 def describe_missing_scopes(granted: frozenset[str]) -> str:
-    """Return as text which of REQUIRED_SCOPES are not `granted`, such as "scope ads:write".
+    """Return which of REQUIRED_SCOPES are not `granted`, such as "scope ads:write", or "" for none.
 
-    Returns "" if none is missing, or if `granted` is empty, since the scopes are unknown then.
+    Returns "" if `granted` is empty, which means unknown.
     """
     missing = [scope for scope in REQUIRED_SCOPES if granted and scope not in granted]
     return f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}" if missing else ""
@@ -121,7 +121,7 @@ class RenewableTokens(TokenSource):
         """Give up the access token `token` after a 401, unless another thread already has.
 
         Returns whether to send the request again: not after two tokens in a row that never worked, since then the token
-        is not the cause. `has_worked`: whether Pinterest accepted the token before.
+        is not the cause.
         """
         with self._lock:
             if self._bearer is token:
@@ -182,7 +182,7 @@ class RenewableTokens(TokenSource):
     def request_grant(self, form: Mapping[str, str], *, purpose: str, advice: AdviceByCode) -> Grant:
         """Send a token request with the fields `form`, and return the tokens. `purpose`, `advice`: as of `Request`.
 
-        Raises AccountError after a refusal, and PinterestError if the response has no access token.
+        Raises AccountError after a refusal, and PinterestError if there is no access token.
         """
         app = HTTPBasicAuth(self.client_id.reveal(), self.client_secret.reveal())
         Secret(f"{self.client_id.reveal()}:{self.client_secret.reveal()}")  # masked in base64 as well, as a pair

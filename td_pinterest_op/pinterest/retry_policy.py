@@ -36,7 +36,7 @@ class FailureDecision:
     recovery: Recovery
     error: type[ExportError]
     advice: str
-    maybe_applied: bool = False  # Pinterest may have carried out the request
+    maybe_applied: bool = False  # whether Pinterest may have carried out the request
 
 
 _LATER_ADVICE = "run this task again later"
@@ -86,7 +86,7 @@ RESPONSE_DECISIONS: tuple[tuple[int, int | None, str, FailureDecision], ...] = (
     (423, None, "", _RETRY_NOT_DONE),
     (429, None, "", FailureDecision(Recovery.WAIT, UnavailableError, _LATER_ADVICE)),
 )
-# By the hundred of the status, for all other responses.
+# For other responses, by the hundred of the status.
 _STATUS_CLASS_DECISIONS = {
     3: _give_up(PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"),
     4: _give_up(RequestRefusedError, "Pinterest rejected the request as invalid"),
@@ -94,10 +94,7 @@ _STATUS_CLASS_DECISIONS = {
 
 
 def decide_after_response(status: int, code: int | None, unmasked_message: str = "") -> FailureDecision | None:
-    """Return how to continue after a response with this HTTP status, or None for a success (2xx).
-
-    `code`, `unmasked_message`: Pinterest's, in the response.
-    """
+    """Return how to continue after a response, or None for a success. `code`, `unmasked_message`: Pinterest's."""
     if 200 <= status < 300:
         return None
     for of_status, of_code, pattern, decision in RESPONSE_DECISIONS:

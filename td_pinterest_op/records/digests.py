@@ -142,7 +142,7 @@ def _validate_and_count_hashed(type_: IdentifierType, values: Sequence[object]) 
         texts = [text if isinstance(text, bytes) else b"" for text in texts]
         lines = b"\n".join(texts) + b"\n"
     # If most values seem to be digests in hex, only those are recognised: 65 bytes a line, against 37 for a device id
-    # and fewer for most addresses. A wrong guess costs time only.
+    # and fewer for most addresses. A wrong guess only costs time.
     if type_.is_hashed and len(lines) > 45 * len(texts):
         try:
             # What is 64 bytes long nearly always is a digest: trying costs a quarter of looking first.
@@ -173,10 +173,7 @@ def compute_digest_for_matching(type_: IdentifierType, identifier: bytes) -> byt
 def extract_column_identifiers(
     column: IdentifierColumn, values_by_column: Sequence[Sequence[object]]
 ) -> ColumnIdentifiers:
-    """Return a column's identifiers in a block of rows, elements of arrays included. Raises as `compute_identifier`.
-
-    `values_by_column`: those of all columns of the result.
-    """
+    """Return a column's identifiers in a block of rows, elements of arrays included. Raises as `compute_identifier`."""
     values = values_by_column[column.position]
     rows: list[int] | None = None
     if column.is_array:

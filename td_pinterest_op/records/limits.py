@@ -19,8 +19,8 @@ def describe_plan(
 ) -> str:
     """Return the description of a planned export for the log, in several lines.
 
-    `batch_count`: the requests with records. `other_request_count`: other writing requests. `changes`: a sentence for
-    each thing to create, change or orphan at Pinterest.
+    `batch_count`, `other_request_count`: writes with and without records. `changes`: a sentence for each thing to
+    create, change or orphan at Pinterest.
     """
     reasons = format_reason_counts(stats.invalid_by_reason)
     action = settings.action
@@ -87,10 +87,7 @@ def check_export_limits(settings: ExportSettings, stats: Stats) -> None:
 
 
 def check_expected_value_kind(settings: ExportSettings, stats: Stats) -> None:
-    """Raise LimitError if more than 1 % of the valid values are of another kind (plain, digest) than `expect_values`.
-
-    `stats`: of the rows, or of a list.
-    """
+    """Raise LimitError if more than 1 % of the valid values are not of the kind that `expect_values` names."""
     expected = settings.expect_values
     other = stats.hashed_values if expected == "plain" else stats.plain_values
     valid = stats.plain_values + stats.hashed_values

@@ -34,7 +34,7 @@ class RecordLayout(NamedTuple):
 
     keys: tuple[str, ...] = ()  # of the digests, such as "email"; empty for a single digest
     id_length: int = 0  # bytes of the external id with its padding; 0 without one
-    is_extra: bool = False  # a further combination of a row's values, which does not count as a record of its own
+    is_extra: bool = False  # a further combination of a row's values, which is not counted
 
     @property
     def digests_width(self) -> int:
@@ -66,7 +66,7 @@ class RecordLayout(NamedTuple):
             digests, padded = zip(*iter_unpack(f"{self.digests_width}s{self.id_length}s", joined_records), strict=True)
             in_hex = hexlify(b"".join(digests), b",", DIGEST_BYTES).split(b",")
             # No external id contains a comma.
-            external_ids = [external_id.rstrip(b"\0").decode() for external_id in padded]
+            external_ids = [each.rstrip(b"\0").decode() for each in padded]
             in_json = json.dumps(external_ids, ensure_ascii=False)[1:-1].encode().split(b", ")
             by_key = [in_hex[place :: len(self.keys)] for place in range(len(self.keys))]
             values = list(chain.from_iterable(zip(*by_key, in_json, strict=True)))

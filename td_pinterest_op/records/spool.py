@@ -63,9 +63,8 @@ class NamelessTemporaryFile:
 class DigestBuckets:
     """Collects digests in a temporary file, in 256 buckets by their first byte, which is the bucket's number.
 
-    `width`: the bytes of a digest and what follows it. `encrypted`: see `NamelessTemporaryFile`. `buffered_bytes`: how
-    many are in memory and not yet written. All methods but `close` may raise OSError; after that only `close` works.
-    For one thread only.
+    `width`: the bytes of a digest and what follows it. `buffered_bytes`: how many are in memory and not yet written.
+    All methods but `close` may raise OSError; after that only `close` works. For one thread only.
     """
 
     def __init__(self, width: int = DIGEST_BYTES, *, encrypted: bool = False) -> None:
