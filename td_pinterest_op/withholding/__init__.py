@@ -1,4 +1,4 @@
-"""Reads the people of a query, and decides which of them are sent and which are withheld. Nothing is sent here.
+"""Reads the people of a query, and decides which of them are sent and which are withheld.
 
 A person is a row of the query. A person is withheld for the first reason that applies: any identifier of the person is
 on the opt-out list (`suppress`); there is a consent list (`consent`), and no identifier of the person is on it; the
@@ -6,8 +6,7 @@ person is in the control group, a fixed share of the people. What a suppressed p
 holds is sent for nobody: somebody else who holds it too is sent without it. A row without the key of a control group is
 not sent, but if its person has opted out, what the row holds is sent for nobody.
 
-The passes: `lists` reads the lists, as sorted digests. `readers` reads the people's rows in blocks, turns the values
-into identifiers, and hands these to `people`. After the last row, `people` compares all digests with the lists and
-decides. Then `readers` stores the records that are left. Without lists and control group, it stores them at once.
-`withholding_sql` is the same rule in SQL: in a mirror, the warehouse applies it.
+`lists` reads the lists, as sorted digests. `readers` reads the people's rows in blocks, and hands their identifiers to
+`people`. After the last row, `people` compares all digests with the lists and decides. Then `readers` stores the
+records that are left. In a mirror, the warehouse applies the same rule, in SQL: `withholding_sql`.
 """

@@ -28,9 +28,8 @@ def fetch_list_columns(
 ) -> Mapping[str, UserQuery]:
     """Ask the warehouse for the columns of the opt-out and consent lists, without rows. Return each query with them.
 
-    `sources`: the queries of the lists, by list name; the same names are the keys of the result. Without any, Treasure
-    Data is not contacted. A list is left out if its query is for Hive, which cannot nest a query with a WITH clause.
-    Raises JobError and TreasureDataError, which name the list.
+    `sources`: the queries; they and the result are by list name. A list is left out if its query is for Hive, which
+    cannot nest a query with a WITH clause. Raises JobError and TreasureDataError, which name the list.
     """
     queries = {}
     for name, source in sources.items():
@@ -52,10 +51,9 @@ def open_lists(
 ) -> Iterator[WithholdingListDigests]:
     """Read the opt-out and consent lists of a task, check them, and yield their digests.
 
-    To be called once the people's job has ended: nobody who opts out while it runs is sent. `sources`: the lists'
-    queries, by list name. `queries`: from `fetch_list_columns`; needed if the warehouse hashes. `stats` gets the ids of
-    the lists' jobs. Raises LimitError (see `require_usable_lists`), JobError, TreasureDataError and OSError. Each
-    message names the list.
+    To be called once the people's job has ended: nobody who opts out while it runs is sent. `sources`: the queries, by
+    list name. `queries`: from `fetch_list_columns`; needed if the warehouse hashes. `stats` gets the ids of the lists'
+    jobs. Raises LimitError (see `require_usable_lists`), JobError, TreasureDataError and OSError, which name the list.
     """
     spools: dict[str, Spool] = {}
     columns: dict[str, Sequence[IdentifierColumn]] = {}
@@ -77,17 +75,16 @@ def open_lists(
 
 
 def name_list_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
-    """Return a context manager that adds a list's name to the message of each error that leaves its block."""
+    """Return a context manager that adds a list's name to the errors that leave its block."""
     return extend_errors(f" [the query of `{name}`]")
 
 
 def require_usable_lists(list_stats: Mapping[str, Stats], settings: ExportSettings) -> None:
-    """Raise LimitError if an opt-out or consent list has no identifiers, or values that make the list unusable.
+    """Raise LimitError if an opt-out or consent list has no identifiers, or values that make it unusable.
 
-    A list is unusable if its values are plain and the setting `expect_values` is `hashed`, or the reverse. An opt-out
-    list is unusable, too, if it has addresses that only the operator can hash. With the setting `allow_empty_suppress`,
-    it may have no rows. `list_stats`: the statistics of each list, by name. One warning counts invalid values by
-    reason.
+    Such values are plain ones if the setting `expect_values` is `hashed`, or the reverse and, in an opt-out list,
+    addresses that only the operator can hash. With the setting `allow_empty_suppress`, an opt-out list may have no
+    rows. `list_stats` is by list name. One warning counts invalid values by reason.
     """
     warnings = []
     for name, stats in list_stats.items():

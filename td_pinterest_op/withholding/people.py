@@ -2,18 +2,17 @@
 
 The package's docstring has the rule. A person is a row of the query, and is known by a number. The passes:
 
-1. `add_block` stores, for each identifier of a person, its digest with the person's number, in a temporary file.
+1. `add_block` stores each identifier's digest, with the person's number, in a temporary file.
 2. `compare_with_lists` notes for each person whether any identifier is on the opt-out or on the consent list.
-3. `decide_outcomes` says what happens to each person, and `find_shared_withheld_identifiers` which identifiers of a
-   person who is sent are not, because somebody who is withheld holds them too. This is for rows that are sent as
-   records.
+3. If rows are sent as records, `decide_outcomes` says what happens to each person, and
+   `find_shared_withheld_identifiers` which identifiers of a sent person are not sent, because somebody who is withheld
+   holds them too.
 
 If single identifiers are sent, `find_sendable` replaces 2 and 3: an identifier is sent if none of the people who hold
 it is suppressed or in the control group, and one of them consents.
 
-The digests of people and of lists are in 256 buckets by their first byte. Only digests of the same bucket can be equal,
-so that memory holds one bucket at a time. If each person has one identifier, no numbers are needed:
-`SingleIdentifierPeople` compares sets.
+The digests of people and lists are in 256 buckets by their first byte. Only digests of the same bucket can be equal, so
+memory holds one bucket at a time. If each person has one identifier, `SingleIdentifierPeople` compares sets instead.
 """
 
 from collections import defaultdict
@@ -31,14 +30,14 @@ from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.stats import CONSENT_LIST_NAME, IN_CONTROL_GROUP, SUPPRESS_LIST_NAME, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS
 
-# An identifier's digest, and the number of a person who holds it: from 0, in the order in which people are added.
+# An identifier's digest, and the number of a person who holds it: from 0, in the order of adding.
 _DIGEST_OWNER_FORMAT = Struct(f"={DIGEST_BYTES}sI")
 
 PersonNumber = int
 SENT_OUTCOME = "sent"
-"""The outcome of a person or an identifier besides the reasons of WITHHELD."""
+"""The outcome of a person or an identifier besides WITHHELD_REASONS."""
 SendableAndWithheldCounts = tuple[Collection[bytes], Mapping[str, int]]
-"""Different digests that may be sent, and the number of digests that are withheld, by reason."""
+"""Different digests to send, and the number of withheld digests, by reason."""
 
 
 class _PersonFlags:
@@ -51,7 +50,7 @@ class _PersonFlags:
 
 
 def _decide_outcome(flags: int) -> str:
-    """Return SENT_OUTCOME or a reason of WITHHELD. `flags`: of a person or of all owners of a digest."""
+    """Return SENT_OUTCOME or one of WITHHELD_REASONS. `flags`: of a person or of all owners of a digest."""
     if flags & _PersonFlags.SUPPRESSED:
         return SUPPRESSED
     if not flags & _PersonFlags.CONSENTS:
@@ -61,10 +60,7 @@ def _decide_outcome(flags: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class WithholdingListDigests:
-    """The digests of a task's opt-out and consent lists, and the identifier columns of each.
-
-    Both are by the list's name (SUPPRESS_LIST_NAME, CONSENT_LIST_NAME). A list that the task does not have is missing.
-    """
+    """The digests and the identifier columns of the lists that a task has: SUPPRESS_LIST_NAME, CONSENT_LIST_NAME."""
 
     spools: Mapping[str, Spool] = field(default_factory=dict)  # the digests, sorted and unique
     columns: Mapping[str, Sequence[IdentifierColumn]] = field(default_factory=dict)
@@ -77,7 +73,7 @@ class WithholdingListDigests:
 
 
 def assign_control(control: ControlGroup, keys: Iterable[object]) -> list[bool]:
-    """Return for each person's key (bytes, text or a whole number) True if the person is in the control group.
+    """Return for each person's key (bytes, text or a whole number) whether the person is in the control group.
 
     The first eight hex digits of SHA-256 (salt, a line feed, the key) decide, as in `build_control_number_sql`.
     """
@@ -88,7 +84,7 @@ def assign_control(control: ControlGroup, keys: Iterable[object]) -> list[bool]:
 
 
 class SingleIdentifierPeople:
-    """Collects people with one identifier each, and tells which identifiers may be sent and which are withheld."""
+    """Collects people with one identifier each, and tells which identifiers are sent or withheld."""
 
     def __init__(self, lists: WithholdingListDigests) -> None:
         self._lists = lists
@@ -105,8 +101,8 @@ class SingleIdentifierPeople:
     ) -> None:
         """Add a person for each row of a block. Raises OSError.
 
-        `by_column`: the identifiers of the only column. `in_control`: for each row, True if its person is in the
-        control group. `may_be_sent`: False for rows without a control-group key, whose people are not needed here.
+        `in_control`: for each row, whether its person is in the control group. `may_be_sent`: False for rows without a
+        control-group key.
         """
         # An unsent person need not be known: if the only identifier is on the opt-out list, nobody is sent with it.
         if may_be_sent:
@@ -148,11 +144,11 @@ class MultiIdentifierPeople:
     def __init__(self, lists: WithholdingListDigests) -> None:
         self._lists = lists
         self._digest_owners = DigestBuckets(_DIGEST_OWNER_FORMAT.size)
-        self._flags_by_person = bytearray()  # by the number of a person
+        self._flags_by_person = bytearray()
 
     @property
     def person_count(self) -> int:
-        """The number of people added, and so the number of the next person."""
+        """How many people were added."""
         return len(self._flags_by_person)
 
     def close(self) -> None:
@@ -165,9 +161,8 @@ class MultiIdentifierPeople:
     ) -> None:
         """Add a person for each row of a block. Raises OSError.
 
-        `by_column`: the identifiers of the rows, digests or external ids, by column. `in_control`: for each row, True
-        if its person is in the control group. `may_be_sent`: False for rows without a control-group key, whose people
-        are only compared with the opt-out list.
+        `in_control`: for each row, whether its person is in the control group. `may_be_sent`: False for rows without a
+        control-group key, whose people are only compared with the opt-out list.
         """
         first = len(self._flags_by_person)
         flags = 0
@@ -203,17 +198,14 @@ class MultiIdentifierPeople:
                     self._flags_by_person[person] |= _PersonFlags.CONSENTS
 
     def decide_outcomes(self, first_person: int, end_person: int) -> list[str]:
-        """Return SENT_OUTCOME or a reason of WITHHELD for each person from `first_person` up to `end_person`, excluded.
+        """Return SENT_OUTCOME or one of WITHHELD_REASONS for each person from `first_person` to before `end_person`.
 
         `compare_with_lists` must come first.
         """
         return list(map(_decide_outcome, self._flags_by_person[first_person:end_person]))
 
     def find_sendable(self) -> Iterator[SendableAndWithheldCounts]:
-        """Yield, for each first byte of digests, those to send and the number withheld by reason. Raises OSError.
-
-        Nobody can be added afterwards.
-        """
+        """As `SingleIdentifierPeople.find_sendable`."""
         self.compare_with_lists()
         for bucket in range(BUCKET_COUNT):
             # What is known of any holder of an identifier counts for the identifier.
@@ -229,10 +221,9 @@ class MultiIdentifierPeople:
             yield sent, {reason: len(digests) for reason, digests in by_outcome.items()}
 
     def find_shared_withheld_identifiers(self) -> Iterator[tuple[PersonNumber, str, bytes]]:
-        """Yield (person's number, reason, digest) for each identifier of a sent person that a withheld person shares.
+        """Yield (person's number, reason, digest) for each identifier of a sent person that is sent for nobody.
 
-        It must be left out of the sent person's row. The reason is SUPPRESSED if any suppressed person shares it, else
-        IN_CONTROL_GROUP.
+        The reason is SUPPRESSED if any suppressed person shares it, else IN_CONTROL_GROUP.
         """
         for bucket in range(BUCKET_COUNT):
             reasons: dict[bytes, str] = {}  # of identifiers that are sent for nobody
@@ -242,7 +233,7 @@ class MultiIdentifierPeople:
                     reasons[digest] = SUPPRESSED
                 elif flags & _PersonFlags.IN_CONTROL:
                     reasons.setdefault(digest, IN_CONTROL_GROUP)
-            # A second reading finds the people who are sent, but hold one of these identifiers too.
+            # A second reading finds the sent people who hold one of these identifiers too.
             for digest, person in self._read_digest_owners(bucket) if reasons else ():
                 if digest in reasons and _decide_outcome(self._flags_by_person[person]) == SENT_OUTCOME:
                     yield person, reasons[digest], digest

@@ -1,10 +1,8 @@
 """Read the rows of a job into temporary files of unique records, and count what is invalid or withheld.
 
-`IdentifierRecordReader` makes a record of each identifier. `RowRecordReader` makes a record of each row, with all its
-keys. Without lists and control group, they store the records of each block of rows at once. With them,
-`MultiIdentifierPeople` collects the people of all rows first. After the last row, `IdentifierRecordReader` stores the
-identifiers that `MultiIdentifierPeople` lets through, and `_FilteredRowReader`, which has kept the rows in a temporary
-file, reads them again and stores those of people who are sent, without the identifiers to leave out.
+`IdentifierRecordReader` makes a record of each identifier, and `RowRecordReader` one of each row, with all its keys.
+Without lists and control group, they store the records of a block of rows at once. With them, no record is stored
+before the last row is read: until then `MultiIdentifierPeople` keeps identifiers, and `_FilteredRowReader` rows.
 """
 
 import abc
@@ -13,7 +11,7 @@ import gc
 import logging
 import marshal
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from math import prod
@@ -61,27 +59,27 @@ log = logging.getLogger(__name__)
 
 MOST_COMBINATIONS_PER_ROW = 1_000
 """A row with more combinations of its values is invalid: nobody has that many, and memory must stay flat."""
-_ROW_MARSHAL_VERSION = 2  # marshal's format that does not look for repeated objects
-# An identifier that a sent person's row loses: a bucket, the person's number, the digest, and the reason's number. The
-# numbers are big-endian, so that byte order = number order.
+_ROW_MARSHAL_VERSION = 2  # the format that does not look for repeated objects
+# An identifier that a sent person's row loses: a bucket, the person's number, the digest, and the reason's number.
+# Big-endian numbers sort as bytes.
 _LOST_IDENTIFIER_FORMAT = Struct(f">BI{DIGEST_BYTES}sB")
 
 RowBlock = Sequence[Sequence[Any]]  # the values of some rows, column by column
-RejectedRows = list[tuple[int, Reason]]  # rows of a block, counted from 0, each with the reason for its rejection
+RejectedRows = list[tuple[int, Reason]]  # rows of a block, counted from 0
 
 
 @dataclass(kw_only=True, eq=False)
 class QueryResultReader(abc.ABC):
     """Reads the rows of a query's result in blocks, stores the valid records, and counts what it reads in `stats`.
 
-    `people`: collects the people, and decides who is withheld; None if there are no lists and no control group.
+    `people`: decides who is withheld; None without lists and control group.
     """
 
     columns: Sequence[IdentifierColumn]
     stats: Stats
     people: MultiIdentifierPeople | SingleIdentifierPeople | None = None
     control: ControlGroup | None = None
-    control_key_index: int | None = None  # the position of the column that chooses the control group
+    control_key_index: int | None = None  # of the column that chooses the control group
 
     def __post_init__(self) -> None:
         self._files = contextlib.ExitStack()
@@ -90,7 +88,7 @@ class QueryResultReader(abc.ABC):
             self._files.callback(self.people.close)
 
     def read(self, blocks: Iterable[RowBlock], *, progress: Callable[[int], None] = lambda _: None) -> PreparedRecords:
-        """Read all rows, and return their unique records. `progress` is called with the number of rows read so far.
+        """Read all rows, and return their unique records. `progress` gets the number of rows read so far.
 
         Raises JobError, TreasureDataError and OSError.
         """
@@ -113,10 +111,7 @@ class QueryResultReader(abc.ABC):
         return prepared
 
     def _read_block(self, block: RowBlock) -> RejectedRows:
-        """Store the people and valid records of a block, and return its rejected rows, each with the reason.
-
-        A row without a control-group key is rejected.
-        """
+        """Store the people and valid records of a block, and return its rejected rows."""
         index = self.control_key_index
         keys = () if index is None else block[index]
         keyless = [row for row, key in enumerate(keys) if key is None]
@@ -133,7 +128,7 @@ class QueryResultReader(abc.ABC):
         return [extract_column_identifiers(column, block) for column in self.columns]
 
     def _store_block(self, block: RowBlock) -> RejectedRows:
-        """Store a block whose rows all have a control-group key, if one is needed. Otherwise as `_read_block`."""
+        """As `_read_block`, for rows that have a control-group key, if one is needed."""
         by_column = self._extract_identifiers(block)
         for column in by_column:
             if column.column.type.is_hashed:
@@ -155,27 +150,20 @@ class QueryResultReader(abc.ABC):
         # The warehouse has put the number of `build_control_number_sql` in place of each key.
         if by_column[0].column.is_hashed_by_warehouse:
             return [key % CONTROL_MODULUS < control.share_in_ten_thousandths for key in keys]
-        # The query's result has the plain keys.
         return assign_control(control, keys)
 
     @abc.abstractmethod
     def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], row_count: int) -> RejectedRows:
-        """Store and count the valid records of a block of rows. Return the rejected rows, each with the reason.
-
-        `by_column`: the identifiers in the rows, by column.
-        """
+        """Store and count the valid records of a block, and return its rejected rows."""
 
     @abc.abstractmethod
     def _finish(self) -> PreparedRecords:
-        """Return the unique records to send, and count those that are withheld. All blocks must be read."""
+        """Return the unique records to send, and count the withheld ones, once all blocks are read."""
 
 
 @dataclass(kw_only=True, eq=False)
 class IdentifierRecordReader(QueryResultReader):
-    """Reads the rows of a query's result, and stores each valid identifier in them as a record of its own.
-
-    If several people hold an identifier, what is known of all of them decides whether it is sent.
-    """
+    """Stores each valid identifier in a query's result as a record of its own."""
 
     spool: Spool
 
@@ -188,8 +176,7 @@ class IdentifierRecordReader(QueryResultReader):
     def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], _row_count: int) -> RejectedRows:
         """Store each valid identifier of a block. Return a row once for each of its invalid values.
 
-        If people may be withheld, identifiers are only counted here: `MultiIdentifierPeople` keeps them, and those of
-        people who are sent are stored once all rows are read.
+        If people may be withheld, identifiers are only counted here: `_finish` stores those to send.
         """
         for column in by_column:
             self.stats.valid += column.valid_count
@@ -213,7 +200,7 @@ class IdentifierRecordReader(QueryResultReader):
 
 
 class RowRecordReader(QueryResultReader):
-    """Reads the rows of a query's result, and stores each row that has a valid identifier as one record."""
+    """Stores each row of a query's result that has a valid identifier as one record."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -231,7 +218,7 @@ class RowRecordReader(QueryResultReader):
             rows += zip(*(column.identifiers for column in by_column), strict=True)
         else:
             rows += zip(*(column.group_by_row(row_count) for column in by_column), strict=True)
-            # Too many combinations: the row is rejected, and counts as one without identifiers.
+            # A row that has too many counts as one without identifiers.
             for position, row in enumerate(rows):
                 if prod(max(len(values), 1) for values in row) > MOST_COMBINATIONS_PER_ROW:
                     rows[position] = [[] for _ in row]
@@ -249,7 +236,7 @@ class RowRecordReader(QueryResultReader):
         return rejected
 
     def _buffer_rows(self, rows: list[RowIdentifiers]) -> None:
-        """Store the rows of a block as records. A subclass may store only those that may be sent."""
+        """Store the rows of a block as records."""
         for layout, records in encode_rows(self.columns, rows).items():
             self._kept.add(layout, records)
 
@@ -264,9 +251,9 @@ class RowRecordReader(QueryResultReader):
 
 
 class _FilteredRowReader(RowRecordReader):
-    """Reads people's rows. Leaves out the people and identifiers that lists or the control group withhold.
+    """Stores people's rows without the people and identifiers that lists or the control group withhold.
 
-    A temporary file keeps the rows, in blocks, until all people are compared with the lists.
+    A temporary file keeps the rows until all people are compared with the lists.
     """
 
     people: MultiIdentifierPeople
@@ -290,13 +277,12 @@ class _FilteredRowReader(RowRecordReader):
         self._end += len(data)
 
     def _finish(self) -> PreparedRecords:
-        """Return the unique rows to send, as records, and count the distinct rows that are withheld, by reason."""
         people = self.people
         columns = self.columns
         people.compare_with_lists()
         # What a sent person loses is found digest by digest, and needed row by row: a spool sorts it by the person's
-        # number. A spool has a bucket for each first byte, and sorts within buckets: so that byte is the number of one
-        # of 256 parts of the people, and the person's number follows.
+        # number. A spool sorts within buckets, one for each first byte: so that byte is the number of one of 256 parts
+        # of the people.
         for person, reason, digest in people.find_shared_withheld_identifiers():
             part = person * BUCKET_COUNT // people.person_count
             self._to_strip.add([_LOST_IDENTIFIER_FORMAT.pack(part, person, digest, WITHHELD_REASONS.index(reason))])
@@ -304,8 +290,8 @@ class _FilteredRowReader(RowRecordReader):
         entries = map(_LOST_IDENTIFIER_FORMAT.unpack, chain.from_iterable(self._to_strip.read_sorted_buckets()))
         by_person = groupby(entries, key=itemgetter(1))
         upcoming = next(by_person, None)
-        # The kept rows once more, block by block. Rows and what they lose are both in the order of their people, so one
-        # pass over both is enough. Keyless people have numbers too, but no kept row, and lose nothing.
+        # Rows and what they lose are both in the order of their people, so one pass over both is enough. Keyless people
+        # have numbers too, but no kept row, and lose nothing.
         for offset, length, first in self._blocks:
             # The file is private and has no name: nobody else can have written it.
             rows = marshal.loads(self._file.read(offset, length))  # noqa: S302
@@ -313,14 +299,14 @@ class _FilteredRowReader(RowRecordReader):
             while upcoming and upcoming[0] < first + len(rows):
                 person, of_person = upcoming
                 position = person - first
-                reasons = {digest: WITHHELD_REASONS[reason] for _, _, digest, reason in of_person}
+                reasons = {digest: WITHHELD_REASONS[number] for _, _, digest, number in of_person}
                 left = _strip_identifiers(columns, rows[position], reasons)
                 if any(left):
                     rows[position] = left
-                else:  # a row of which nothing is left is withheld
+                else:  # nothing is left: the row is withheld
                     outcomes[position] = SUPPRESSED if SUPPRESSED in reasons.values() else IN_CONTROL_GROUP
                 upcoming = next(by_person, None)
-            # Store rows to send as records, and withheld ones apart, to count each different row once.
+            # Withheld rows are stored apart, to count each different row once.
             by_outcome: defaultdict[str, list[RowIdentifiers]] = defaultdict(list)
             for outcome, row in zip(outcomes, rows, strict=True):
                 by_outcome[outcome].append(row)
@@ -331,7 +317,7 @@ class _FilteredRowReader(RowRecordReader):
                     else:
                         suffix = bytes([WITHHELD_REASONS.index(outcome)])
                         self._withheld.add(layout, [record + suffix for record in records])
-        # Count the withheld rows. `is_extra`: further combinations of a row's values, which do not count.
+        # Further combinations of a row's values (`is_extra`) do not count.
         for layout, spool in self._withheld.spools.items():
             spool.finish()
             previous = b""
@@ -340,7 +326,7 @@ class _FilteredRowReader(RowRecordReader):
                 if suffixed[:-1] != previous:
                     self.stats.withheld[WITHHELD_REASONS[suffixed[-1]]] += 1
                     previous = suffixed[:-1]
-        # These files are large, and it takes long to send the rest: free the disk now.
+        # Free the disk now: these files are large, and sending the rest takes long.
         for file in (people, self._file, self._to_strip, self._withheld):
             file.close()
         return super()._finish()
@@ -352,31 +338,28 @@ def open_record_reader(
 ) -> Iterator[QueryResultReader]:
     """Yield a reader that stores the records of a job's rows, except those that `lists` or the control group withhold.
 
-    `lists`: the opt-outs and consents. Raises OSError, JobError if the job's columns cannot be exported, and
-    WorkflowError if phone numbers need the package phonenumbers, which is not installed.
+    Raises OSError, JobError if the job's columns cannot be exported, and WorkflowError if phone numbers need the
+    package phonenumbers, which is not installed.
     """
     control = settings.control
     columns = find_people_columns(job, settings, lists.columns)
-    by = control.by if control else None
+    sends_rows = settings.records == "rows"
+    people: MultiIdentifierPeople | SingleIdentifierPeople | None = None
+    if lists.spools or control:
+        is_single = not sends_rows and has_single_identifier_rows(columns)
+        people = SingleIdentifierPeople(lists) if is_single else MultiIdentifierPeople(lists)
     given: dict[str, Any] = {
         "columns": columns,
         "stats": stats,
+        "people": people,
         "control": control,
-        "control_key_index": get_column_position(by, job.names) if by else None,
+        "control_key_index": get_column_position(control.by, job.names) if control and control.by else None,
     }
-    has_all = not lists.spools and control is None
     reader: QueryResultReader
-    if settings.records == "rows":
-        reader = (
-            RowRecordReader(**given) if has_all else _FilteredRowReader(people=MultiIdentifierPeople(lists), **given)
-        )
+    if sends_rows:
+        reader = _FilteredRowReader(**given) if people else RowRecordReader(**given)
     else:
-        people = (
-            None
-            if has_all
-            else (SingleIdentifierPeople if has_single_identifier_rows(columns) else MultiIdentifierPeople)(lists)
-        )
-        reader = IdentifierRecordReader(spool=Spool(), people=people, **given)
+        reader = IdentifierRecordReader(spool=Spool(), **given)
     with contextlib.closing(reader):
         yield reader
 
@@ -386,17 +369,13 @@ def _select_rows(block: RowBlock, positions: Sequence[int]) -> RowBlock:
 
 
 def _strip_identifiers(
-    columns: Sequence[IdentifierColumn], row: RowIdentifiers, reasons_by_digest: Mapping[bytes, str]
+    columns: Sequence[IdentifierColumn], row: RowIdentifiers, lost: Container[bytes]
 ) -> RowIdentifiers:
-    """Return a row without the identifiers whose comparable digests are keys of `reasons_by_digest`.
-
-    `columns`: the columns of the identifiers in the row. An identifier that is left out becomes b"", unless it is in an
-    array.
-    """
+    """Return a row without the identifiers whose digests for matching are in `lost`: outside arrays, b"" stays."""
     left: list[Any] = []
     for column, given in zip(columns, row, strict=True):
         is_array = isinstance(given, list)
         values = given if is_array else [given]
-        kept = [value for value in values if compute_digest_for_matching(column.type, value) not in reasons_by_digest]
+        kept = [value for value in values if compute_digest_for_matching(column.type, value) not in lost]
         left.append(kept if is_array else next(iter(kept), b""))
     return left
