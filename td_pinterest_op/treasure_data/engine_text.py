@@ -23,15 +23,15 @@ _HIDDEN_MARK = "<hidden>"
 
 
 def find_words_and_quoted_names(query: str) -> set[str]:
-    """Return the names in an SQL query, in lower case: its words, and what stands in double quotes or backticks."""
+    """Return the names in an SQL query, in lower case: its words, and what is in double quotes or backticks."""
     return {name.lower() for match in _SQL_NAME_PATTERN.finditer(query) for name in match.groups() if name}
 
 
 def hide_values_in_message(text: str, names: Collection[str]) -> str:
     """Return a query engine's message about a job, with `<hidden>` in place of values, and without blank lines.
 
-    What stands in quotes is hidden, unless it is one of the `names` of the query, in lower case. A value may contain
-    quotes and line feeds: it is hidden up to the last quote of its kind or, without one, up to the end of the text.
+    What is in quotes is hidden, unless it is one of the query's `names`. A value may contain quotes and line feeds: it
+    is hidden up to the last quote of its kind or, without one, up to the end of the text.
     """
     rest = "\n".join(filter(None, map(str.strip, text.splitlines())))
     shown = ""
@@ -53,17 +53,14 @@ def hide_values_in_message(text: str, names: Collection[str]) -> str:
     return _WORD_WITH_AT_PATTERN.sub(_HIDDEN_MARK, shown)
 
 
-def _find_first_quoted_value(text: str, known_names: Collection[str]) -> int:
-    """Return the position of the first quote that opens a value, or the length of `text` without one.
-
-    What stands in quotes is no value if it is one of `known_names`, or a sign such as `=`.
-    """
+def _find_first_quoted_value(text: str, names: Collection[str]) -> int:
+    """Return the position of the first quote that opens a value, not a name or a sign such as `=`, or else the end."""
     position = 0
     while opening := _OPENING_QUOTE_PATTERN.search(text, position):
         end = text.find(_CLOSING_QUOTES[opening[0]], opening.end())
         quoted = text[opening.end() : end].lower()
         is_sign = not any(map(str.isalnum, quoted))
-        if end < 0 or not (is_sign or all(part in known_names or part in _CATALOG_NAMES for part in quoted.split("."))):
+        if end < 0 or not (is_sign or all(part in names or part in _CATALOG_NAMES for part in quoted.split("."))):
             return opening.start()
         position = end + 1
     return len(text)

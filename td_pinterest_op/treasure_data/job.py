@@ -23,7 +23,7 @@ _FINISHED_STATUSES = ("success", "error", "killed")
 # Polling, in seconds: often at first, for short queries, then seldom.
 _SHORTEST_POLL_PAUSE = 0.1
 _LONGEST_POLL_PAUSE = 10.0
-_LEAST_LOGGED_WAIT_SECONDS = 1.0  # the log names no shorter wait
+_LEAST_LOGGED_WAIT_SECONDS = 1.0
 # How long a run that ends may take to kill the job that it waits for.
 _KILL_TIME_LIMIT = 2.0
 _LONGEST_ENGINE_TEXT = 600
@@ -38,31 +38,31 @@ _FIRST_COMMENTS_PATTERN = re.compile(r"(?:\s*--[^\r\n]*(?:\r?\n|\r|\Z))*")
 class JobOrQuery:
     """Where rows come from: an existing job (`job_id`), or else a query, for which a job is issued.
 
-    If the task is tried again in the same digdag attempt, it adopts the job that the earlier try has issued for the
-    query. Without an `attempt_key`, each try issues a job of its own.
+    A task that is tried again in the same digdag attempt adopts the job that the earlier try has issued for the query.
+    Without an `attempt_key`, each try issues a job of its own.
     """
 
-    job_id: str | None = None  # of an existing job; None for a query
+    job_id: str | None = None
     query: str = ""
     database: str = ""
     engine: str = "presto"
-    attempt_key: str = field(default="", compare=False)  # identifies the attempt of the digdag task
+    attempt_key: str = field(default="", compare=False)  # see `Task.attempt_key`
     purpose: str = ""  # what the query does, for errors, if the operator wrote it itself
     list_name: str = ""  # "suppress" or "consent", if the query belongs to such a list
     scheduled_time: int | None = None  # Unix time from which its TD_INTERVAL counts; None: when it is issued
     job_options: Mapping[str, str] = field(default_factory=dict)  # more fields of the request, such as `priority`
     tracing: str = ""  # comment lines, added after the comments with which the query begins
-    # In place of an attempt key, if there is none.
+    # In place of a missing attempt key.
     _random: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
 
     @property
     def domain_key(self) -> str:
-        """The domain key of the query. Treasure Data makes one job of all requests with the same domain key."""
+        """The query's domain key. Treasure Data makes one job of all requests with the same domain key."""
         text = " ".join((self.attempt_key or self._random, self.engine, self.database, self.query))
         return f"td_pinterest_op-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:40]}"
 
     def with_new_job_for_each_try(self, query: str) -> "JobOrQuery":
-        """Return a copy with another query. Each try of the task issues a new job for it, since the rows may change."""
+        """Return a copy with another query, for which each try of the task issues a new job: the rows may change."""
         return replace(self, query=query, attempt_key="", _random=secrets.token_hex(16))
 
 
@@ -72,8 +72,9 @@ class Job:
 
     id: str
     schema: tuple[tuple[str, str], ...]  # (name, SQL type) of each column
-    records: int | None = None  # the number of rows; None if Treasure Data does not say
-    size: int | None = None  # of the compressed result, in bytes; None if Treasure Data does not say
+    # Treasure Data may say neither.
+    records: int | None = None  # the number of rows
+    size: int | None = None  # of the compressed result, in bytes
     is_hashed_by_warehouse: bool = False  # values are digests or reasons (see `build_hashing_statement`)
     option: str = ""  # the option of the command line that has the query; "" for a workflow's
 
@@ -89,7 +90,7 @@ class Job:
 
 
 def find_first_comments(query: str) -> str:
-    """Return the lines of comments with which a query begins, "" without any. They may set options of the engine."""
+    """Return the lines of comments with which a query begins. They may set options of the engine."""
     match = _FIRST_COMMENTS_PATTERN.match(query)
     return match[0] if match else ""
 
@@ -97,8 +98,8 @@ def find_first_comments(query: str) -> str:
 def run_or_await_job(td: TreasureData, source: JobOrQuery, *, on_job_id: Callable[[str], None] = lambda _: None) -> Job:
     """Wait until the job of `source` has succeeded, and return it. `on_job_id` gets the id as soon as it is known.
 
-    A query's job from an earlier try of this task is used, unless that job failed. Raises JobError if the job does not
-    exist, did not succeed or has no result, and TreasureDataError if requests to Treasure Data fail.
+    A query's job from an earlier try is used, unless that job failed. Raises JobError if the job does not exist, did
+    not succeed or has no result, and TreasureDataError if requests to Treasure Data fail.
     """
     job_id, details = _run_until_success(td, source, on_job_id)
     try:
@@ -120,14 +121,11 @@ def run_statement_job(td: TreasureData, source: JobOrQuery) -> str:
 def _run_until_success(
     td: TreasureData, source: JobOrQuery, on_job_id: Callable[[str], None]
 ) -> tuple[str, dict[str, Any]]:
-    """Issue the query of `source`, or use an existing job. Wait until it succeeds, and return its id and details.
-
-    The details are Treasure Data's JSON object about the job. Raises as `run_or_await_job` does.
-    """
+    """Wait until the job of `source`, issued or adopted here unless it exists, succeeds. Return its id and details."""
     job_id = source.job_id or ""
     is_adopted = False
     number = 0
-    # A rerun reuses its earlier job. If that job failed, it tries the next domain key.
+    # If the job of an earlier try failed, the next domain key is tried.
     while True:
         number += 1
         if source.job_id is None:
@@ -182,10 +180,7 @@ def _issue_or_adopt_query(td: TreasureData, source: JobOrQuery, key: str) -> tup
 
 
 def _request_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]:
-    """Request a job's details, and return the JSON object. Raises JobError for an unknown job.
-
-    `view`: the endpoint, "status" (only the status) or "show" (all).
-    """
+    """Return the JSON object about a job. `view`: the endpoint, "status" (only the status) or "show" (all)."""
     status, content = td.call("GET", build_v3_path("job", view, job_id))
     if status == 404:
         raise JobError(
@@ -205,7 +200,7 @@ def _build_job_error(job_id: str, details: Mapping[str, Any], source: JobOrQuery
     parts = [str(debug.get(name) or "") for name in ("stderr", "cmdout")] if isinstance(debug, dict) else []
     text = "\n".join(parts)
     names = find_words_and_quoted_names(str(details.get("query") or source.query)) | {source.database}
-    # Hidden before it is cut: half of a value would not be recognised.
+    # Hidden before the cut: half of a value would not be recognised.
     lines = hide_values_in_message(text, names).splitlines()
     last = escape_for_message(mask_long_numbers_too(" / ".join(lines[-6:])))[-_LONGEST_ENGINE_TEXT:]
     effect = "" if source.purpose else ": nothing was sent"

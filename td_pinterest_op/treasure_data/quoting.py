@@ -4,7 +4,7 @@ import re
 
 
 def quote_literal(text: str) -> str:
-    """Return a text as an SQL literal. All but printable ASCII is escaped, so that no encoding can change the text."""
+    """Return a text as an SQL literal. All but printable ASCII is escaped: no encoding can change the text."""
     text = text.replace("'", "''")
     if text.isascii() and text.isprintable():
         return f"'{text}'"
@@ -13,5 +13,5 @@ def quote_literal(text: str) -> str:
 
 
 def quote_name(name: str) -> str:
-    """Return the name of a column or table in double quotes. Letter case does not matter in Trino, even in quotes."""
+    """Return a name in double quotes. Letter case does not matter in Trino, even in quotes."""
     return '"' + name.replace('"', '""') + '"'

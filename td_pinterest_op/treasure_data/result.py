@@ -25,11 +25,7 @@ _DOWNLOAD_ADVICE = "give the owner of the API key the permission Download on the
 def open_job_rows(
     td: TreasureData, source: JobOrQuery, *, on_job_id: Callable[[str], None] = lambda _: None
 ) -> "JobRows":
-    """Wait for the job of `source`, and return its rows, which are downloaded when they are iterated.
-
-    `on_job_id` gets the job's id as soon as it is known. Raises as `run_or_await_job` does; iterating raises as
-    `JobRows`.
-    """
+    """Wait for the job of `source`, and return its rows. `on_job_id`, errors: as in `run_or_await_job`."""
     return JobRows(td, run_or_await_job(td, source, on_job_id=on_job_id))
 
 
@@ -39,20 +35,20 @@ def read_small_result(td: TreasureData, source: JobOrQuery) -> list[dict[str, An
     Raises as `run_or_await_job` and `JobRows` do.
     """
     result = open_job_rows(td, source)
-    decoded = (
+    rows = (
         [value.decode(errors="replace") if isinstance(value, bytes) else value for value in row]
         for block in result
         for row in zip(*block, strict=True)
     )
-    return [dict(zip(result.job.names, values, strict=True)) for values in decoded]
+    return [dict(zip(result.job.names, row, strict=True)) for row in rows]
 
 
 class JobRows:
     """The rows of a job in blocks, to be iterated once: they are downloaded then.
 
-    A block is a list of columns, all of the same length.
-    Values are bytes (text is not decoded: one bad byte would cost the whole block), None, or other msgpack types.
-    Iterating raises JobError and TreasureDataError. If it ends without an error, it has yielded all rows of the job.
+    A block is a list of columns. Values are bytes (text is not decoded: one bad byte would cost the whole block), None,
+    or other msgpack types. Iterating raises JobError and TreasureDataError. If it ends without an error, it has yielded
+    all rows of the job.
     """
 
     def __init__(self, td: TreasureData, job: Job) -> None:
@@ -74,14 +70,12 @@ class JobRows:
         tries = 0
         while True:
             before = self._offset
-            # One request for the rest, until it ends or breaks off.
             failure = TemporaryError("an early end")
             try:
                 for data in self._download_rest():
                     yield from self._decode_column_blocks(data)
             except TemporaryError as error:
                 failure = error
-            # Is all there? If not, another request follows, unless nothing more can come.
             if self.job.records == 0:  # the result may have no bytes at all; one request shows whether it has rows
                 is_complete = self._at_end
             else:
@@ -102,8 +96,7 @@ class JobRows:
     def _download_rest(self) -> Iterator[bytes]:
         """Request the rest of the compressed result, and yield its bytes until the response ends.
 
-        Sets `_at_end` if nothing is left. Raises TemporaryError if another request may help, else JobError or
-        WorkflowError.
+        Raises TemporaryError if another request may help, else JobError or WorkflowError.
         """
         path = f"{build_v3_path('job', 'result', self.job.id)}?format=msgpack.gz"
         # A range would be one of the bytes that were compressed again.
@@ -112,7 +105,7 @@ class JobRows:
             if response.status == 416 or (response.status == 404 and self.job.records == 0):
                 self._at_end = True
                 return
-            # How many bytes of the response to skip: a resumed download may repeat bytes.
+            # A resumed download may repeat bytes.
             start = _RANGE_START_PATTERN.match(response.headers.get("Content-Range", ""))
             if response.status == 200:
                 skip = self._offset
@@ -142,14 +135,14 @@ class JobRows:
                 self._offset += len(new)
                 yield new
         # Without a Content-Length, a broken connection looks like a clean close. It is the end only if the compressed
-        # file ends as well, or if nothing came and nothing was announced.
+        # file ends too, or if nothing came and nothing was announced.
         is_whole = self._inflater.eof or (self.job.records == 0 and self._offset == 0)
         self._at_end = is_whole and (self.job.size is None or self._offset >= self.job.size)
 
     def _decode_column_blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
-        """Yield the blocks of rows that are decoded from `data`, the next bytes of the compressed result.
+        """Yield the blocks of rows in `data`, the next bytes of the compressed result.
 
-        Raises TreasureDataError if the data is damaged, if a row has a wrong length, or if there are too many rows.
+        Raises TreasureDataError if the data is damaged, or if there are too many rows.
         """
         width = len(self.job.schema)
         while data:
@@ -164,7 +157,7 @@ class JobRows:
             if not rows:
                 continue
             try:
-                # One column, the usual case, takes a third of the time that turning rows into columns takes.
+                # One column, the usual case: this takes a third of the time of the general way.
                 columns = [[value for (value,) in rows]] if width == 1 else list(map(list, zip(*rows, strict=True)))
             except (TypeError, ValueError):
                 columns = []

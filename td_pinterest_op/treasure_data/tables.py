@@ -26,7 +26,7 @@ _TABLE_RETRY_WAITS = (0.5, 2.0)
 
 @dataclass(frozen=True, kw_only=True)
 class ListedTable:
-    """A table of a database."""
+    """A table in a database's list of tables."""
 
     name: str
     created_at: str = ""  # such as "2026-11-29 08:15:00 UTC"
@@ -69,8 +69,7 @@ def build_create_or_alter_sql(
 ) -> str:
     """Return the SQL that creates a table with these `columns`, or adds those that it lacks; "" if it lacks none.
 
-    `columns`: Trino's type of each. `existing_columns`: the names of the table's columns, or None if there is no table.
-    `description`: what is in the table, for a comment.
+    `columns`: Trino's type of each. `existing_columns`: None if there is no table. `description`: for a comment.
     """
     name = quote_name(table)
     comment = f"-- td_pinterest_op: the columns of the {description}\n"
@@ -88,10 +87,7 @@ def build_create_or_alter_sql(
 
 @dataclass(kw_only=True)
 class OperatorTable:
-    """A table that the operator makes in Treasure Data, writes to, and reads. Nothing about it fails a run.
-
-    After a call that fails, later calls do nothing.
-    """
+    """A table that the operator makes in Treasure Data. No error fails a run: after one, further calls do nothing."""
 
     connect: Callable[[], TreasureData]  # may raise ExportError
     database: str
@@ -105,9 +101,9 @@ class OperatorTable:
     def try_execute(
         self, execute: Callable[[TreasureData, JobOrQuery], _T], build_source: Callable[[], JobOrQuery]
     ) -> _T | None:
-        """Return what `execute` returns for a statement about the table, or None after an error.
+        """Return what `execute` returns for the statement of `build_source`, or None after an error.
 
-        The first error is logged as a warning. `build_source`: returns the statement. Raises StoppedError.
+        The first error is logged as a warning. Raises StoppedError.
         """
         if self._is_disabled:
             return None

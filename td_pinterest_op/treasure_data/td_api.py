@@ -45,12 +45,12 @@ RUN_AGAIN_ADVICE = "; run this task again later"
 
 
 def build_v3_path(*parts: str) -> str:
-    """Return the path of an endpoint: `/v3/` and the `parts`, URL-encoded, with slashes between."""
+    """Return the path of an endpoint. The `parts` are URL-encoded."""
     return "/v3/" + "/".join(urllib.parse.quote(part, safe="") for part in parts)
 
 
 def build_refusal_error(status: int, response_text: str, *, subject: str) -> WorkflowError:
-    """Return the error for a response that refuses a request for good: repeating the request does not help.
+    """Return the error for a response that refuses a request for good.
 
     `response_text`: the response and the request, for the message. `subject`: what the user must correct.
     """
@@ -61,7 +61,7 @@ def build_refusal_error(status: int, response_text: str, *, subject: str) -> Wor
 
 
 class TemporaryError(Exception):
-    """A request failed for a reason that may pass. `retry_after`: the seconds that the response asks to wait."""
+    """A request failed for a reason that may pass. `retry_after`: the seconds to wait that the response asks for."""
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -69,7 +69,7 @@ class TemporaryError(Exception):
 
 
 class TreasureData:
-    """A client for Treasure Data's API. It repeats requests that fail for a reason that may pass."""
+    """A client for Treasure Data's API."""
 
     def __init__(
         self, *, api_key: Secret, endpoint: str, transport: Transport, retry: RetrySchedule, timing: Timing
@@ -85,9 +85,9 @@ class TreasureData:
         self._api = tdclient.api.API(api_key.reveal(), user_agent=USER_AGENT, endpoint=endpoint.rstrip("/") + "/")
 
     def with_time_limit(self, seconds: float) -> "TreasureData":
-        """Return a client on the same connection that repeats no request. All its calls together may take `seconds`.
+        """Return a client on the same connection that repeats no request.
 
-        After that they raise TreasureDataError.
+        Once all its calls together have taken `seconds`, they raise TreasureDataError.
         """
         limited = copy.copy(self)
         limited.retry = replace(self.retry, count=0)
@@ -97,7 +97,7 @@ class TreasureData:
 
     @property
     def has_time_limit(self) -> bool:
-        """Whether the time of the calls is limited (see `with_time_limit`)."""
+        """Whether this client is from `with_time_limit`."""
         return self._end is not None
 
     def sleep(self, seconds: float) -> None:
@@ -113,9 +113,9 @@ class TreasureData:
     ) -> tuple[int, dict[str, Any]]:
         """Call an endpoint, with retries. Return the response's status (200, 404 or 409) and JSON object.
 
-        `path`: see `build_v3_path`. `subject`: what the user must correct if the request is refused. `params`: the
-        fields of a form. A POST is repeated like a GET: give it a `domain_key`, or make sure that it may be repeated.
-        Raises WorkflowError (for a request that is refused for good) and TreasureDataError.
+        `subject`: what the user must correct if the request is refused. `params`: the fields of a form. A POST is
+        repeated like a GET: give it a `domain_key`, or make sure that it may be repeated. Raises WorkflowError (for a
+        request that is refused for good) and TreasureDataError.
         """
         request = f"to {method} {path}"
 
@@ -142,8 +142,8 @@ class TreasureData:
     def log_and_choose_wait(self, failure: TemporaryError, wait: float, where: str) -> float:
         """Log that a request will be repeated, and return the seconds to wait first: `wait`, or Retry-After if longer.
 
-        `where`: text for messages, such as "in the result of job 12". Raises TreasureDataError if the server asks for a
-        longer wait than the settings allow.
+        `where`: for messages, such as "in the result of job 12". Raises TreasureDataError if Retry-After is longer than
+        the settings allow.
         """
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(
@@ -165,14 +165,14 @@ class TreasureData:
     ) -> Iterator[RawResponse]:
         """Send one request, without retries, and yield the response. The `with` block reads it.
 
-        `params`: the fields of a form. Raises TemporaryError if a retry may help, else WorkflowError for a refused API
-        key, or a server or proxy that cannot be used. The caller judges any other status.
+        Raises TemporaryError if a retry may help, else WorkflowError for a refused API key, or a server or proxy that
+        cannot be used. The caller judges any other status.
         """
         request = f"to {method} {path}"
         form = {"Content-Type": "application/x-www-form-urlencoded"} if params else {}
-        # What a terminal without UTF-8 hands over is sent as the bytes that were typed.
+        # What a terminal without UTF-8 hands over is sent as it was typed.
         body = urllib.parse.urlencode(params or {}, errors="surrogateescape").encode() or None
-        # td-client signs the request, but does not send it: its own retries last minutes, and hide the response.
+        # td-client only signs the request: its own retries last minutes, and hide the response.
         url, signed = self._api.build_request(path, {"Accept-Encoding": "identity", **form, **(headers or {})})
         limit = None if self._end is None else max(self._end - self._timing.monotonic(), 0.1)
         try:
