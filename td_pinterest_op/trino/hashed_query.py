@@ -1,8 +1,7 @@
 """Build the statements with which the warehouse checks and hashes a query's identifiers, and run them.
 
-No plain identifier then leaves the warehouse. Every statement reads the query once. In a statement, the columns of the
-query are named by position (`c0`, `c1`, …). `a0` is the digest of a value in `c0`, or the reason for its rejection: see
-`build_hashing_sql`.
+No plain identifier then leaves the warehouse. Every statement reads the query once, and names its columns by position
+(`c0`, `c1`, …). `a0` is the digest of a value in `c0`, or the reason for its rejection (see `build_hashing_sql`).
 """
 
 import re
@@ -25,7 +24,7 @@ from td_pinterest_op.trino.hashing_sql import (
 )
 
 CONTROL_MODULUS = 10_000  # a person's number modulo this decides about the control group
-HASHING_ENGINES = ("presto", "trino")  # whose SQL hashes
+HASHING_ENGINES = ("presto", "trino")
 _SQL_PIECE_PATTERN = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|--[^\r\n]*|/\*.*?(?:\*/|\Z)|;|[^'"`/;-]+|.""", re.DOTALL)
 _HIVE_ESCAPE_PATTERN = re.compile(r"""\\['"\\]""")
 _HIVE_SET_PATTERN = re.compile(r"\A(?:\s*set\s[^;]*;)+", re.IGNORECASE)
@@ -35,7 +34,7 @@ _FORBIDDEN_INSERT_PATTERN = re.compile(r"\binsert\b", re.IGNORECASE)  # a reserv
 
 @dataclass(frozen=True, kw_only=True)
 class UserQuery:
-    """A user's query, a single SELECT, with what is known of the columns of its result."""
+    """A user's query, a single SELECT, with the names and the identifier columns of its result."""
 
     text: str
     names: Sequence[str]
@@ -43,10 +42,7 @@ class UserQuery:
 
 
 def require_hashable(source: JobOrQuery, settings: ExportSettings) -> None:
-    """Raise SettingsError if the warehouse must hash the identifiers of `source`, but cannot.
-
-    It must for a mirror, and with `hash_in: warehouse`. It can if `source` has a query for presto or trino.
-    """
+    """Raise SettingsError if the warehouse must hash the identifiers of `source`, but cannot."""
     if settings.hash_in == "operator" and not settings.action.needs_query:
         return
     if source.job_id is not None or source.engine not in HASHING_ENGINES:
@@ -58,10 +54,7 @@ def require_hashable(source: JobOrQuery, settings: ExportSettings) -> None:
 
 
 def require_one_statement(query: str, *, name: str = "query") -> str:
-    """Return the only statement of `query`, without its final semicolon. Raises SettingsError if there are several.
-
-    `name`: the parameter that has the query, for the error.
-    """
+    """Return the only statement of `query`, without its final semicolon. Raises SettingsError if there are several."""
     pieces: list[str] = _SQL_PIECE_PATTERN.findall(query)
     end = pieces.index(";") if ";" in pieces else len(pieces)
     if any(not piece.isspace() and not piece.startswith((";", "--", "/*")) for piece in pieces[end:]):
@@ -74,10 +67,7 @@ def require_one_statement(query: str, *, name: str = "query") -> str:
 
 
 def require_query(sql: str, *, name: str, engine: str) -> None:
-    """Raise SettingsError unless `sql` is a single query, in Hive after statements that SET: it must change nothing.
-
-    `name`: the parameter or setting that has the SQL, for the error.
-    """
+    """Raise SettingsError unless `sql` is a single query, in Hive after statements that SET: it must change nothing."""
     is_hive = engine not in HASHING_ENGINES
     pieces = _SQL_PIECE_PATTERN.findall(_HIVE_ESCAPE_PATTERN.sub(" ", sql) if is_hive else sql)
     # Without comments, and with nothing in quotes.
@@ -98,8 +88,7 @@ def describe_query(
 ) -> UserQuery:
     """Ask the warehouse for the columns of the query in `source`, and return the query with them. No rows are read.
 
-    `find_columns`: returns the identifier columns of a job's result. Raises as `run_or_await_job` and `find_columns`
-    do.
+    `find_columns`: returns the identifier columns of a result. Raises as it and `run_or_await_job` do.
     """
     job = run_or_await_job(td, source.with_new_job_for_each_try(build_columns_statement(source.query)))
     return UserQuery(text=source.query, names=job.names, columns=find_columns(job))
@@ -113,10 +102,9 @@ def open_hashed_rows(
     control: ControlGroup | None = None,
     on_job_id: Callable[[str], None],
 ) -> JobRows:
-    """Run a query in the warehouse, and return its rows with digests, or reasons for rejection, as identifiers.
+    """Run the query of `source`, and return its rows as `build_hashing_statement` describes them.
 
-    `query`: the query of `source`. `control`: the control group, whose key becomes a number. `on_job_id` gets the job's
-    id. Raises as `run_or_await_job` does.
+    `on_job_id`, errors: as in `run_or_await_job`.
     """
     hashing = replace(source, query=build_hashing_statement(query, control=control))
     rows = open_job_rows(td, hashing, on_job_id=on_job_id)
@@ -125,7 +113,7 @@ def open_hashed_rows(
 
 
 def build_columns_statement(query: str) -> str:
-    """Return a SELECT whose result has the columns of `query`, but no rows, after its purpose and first comments."""
+    """Return a SELECT of the columns of `query` without rows, after its purpose and the query's first comments."""
     select = f"SELECT * FROM (\n{require_one_statement(query)}\n) AS given LIMIT 0"
     return f"-- td_pinterest_op: read the columns of the query\n{find_first_comments(query)}{select}"
 
@@ -133,9 +121,8 @@ def build_columns_statement(query: str) -> str:
 def build_hashing_statement(query: UserQuery, *, control: ControlGroup | None) -> str:
     """Return the statement with which the warehouse hashes a query's identifiers (setting `hash_in: warehouse`).
 
-    It selects each row of the query. An identifier becomes its digest (after PREHASHED_DIGEST_PREFIX if it was a digest
-    already), the reason for its rejection, or NULL. The control-group key becomes the number that decides who is
-    in the group.
+    It selects each row of the query. An identifier becomes what `build_hashing_sql` makes of it. The control-group key
+    becomes the number of `build_control_number_sql`.
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
@@ -147,8 +134,7 @@ def build_hashing_statement(query: UserQuery, *, control: ControlGroup | None) -
 def build_select_from_hashed(comment: str, query: UserQuery, expressions: Mapping[int, str]) -> str:
     """Return a SELECT of `expressions` from the rows of `build_hashing_select`, preceded by comments.
 
-    `comment`: what the statement is for. `expressions`: SQL by position; the result's columns have the names that the
-    query's columns have at these positions.
+    `comment`: what the statement is for. `expressions`: SQL by the position of the query's column that gives the name.
     """
     columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
     statement = f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query)}\n)"
@@ -156,7 +142,7 @@ def build_select_from_hashed(comment: str, query: UserQuery, expressions: Mappin
 
 
 def prepend_comments(statement: str, comment: str, *, query: str) -> str:
-    """Return `statement`, preceded by the comments with which the user's `query` begins, and a line with `comment`."""
+    """Return `statement`, preceded by the first comments of the user's `query`, and a line with `comment`."""
     first = find_first_comments(query).strip()
     return f"{first}{first and chr(10)}-- {comment}\n{statement}"
 
@@ -182,11 +168,11 @@ def build_hashing_select(query: UserQuery) -> str:
 
 
 def build_numbered_columns_select(query: UserQuery) -> str:
-    """Return a SELECT of the rows of a user's query, with its columns renamed by position (c0, c1, …)."""
+    """Return a SELECT of a query's rows, with the columns renamed by position (c0, c1, …)."""
     places = ", ".join(f"c{place}" for place in range(len(query.names)))
     return f"SELECT * FROM (\n{require_one_statement(query.text)}\n) AS given ({places})"
 
 
 def build_column_text_sql(position: int) -> str:
-    """Return the SQL that casts the query's column at `position`, from 0, to text."""
+    """Return the SQL that casts the query's column at `position` to text."""
     return f"CAST(c{position} AS varchar)"

@@ -1,4 +1,4 @@
-r"""SQL for Trino: literals, names, and the hashing of identifiers, so that plain ones need not leave the warehouse.
+r"""SQL for Trino that hashes identifiers, so that plain ones need not leave the warehouse.
 
 Tests compare it with `compute_identifier`, value by value. It contains the first 128 bits of hashes of empty values and
 placeholders: that is enough to recognise them, and a log that prints the query shows nothing that could be a person's.
@@ -33,20 +33,15 @@ def build_lower_sql(text: str) -> str:
 
 
 def build_control_number_sql(key: str, salt: str) -> str:
-    """Return SQL for the number that decides whether a person is in the control group.
-
-    The number is a hash of the SQL expressions `salt` and `key` (the person's). In Python, `assign_control` computes
-    the same number.
-    """
+    """Return SQL for the number that decides whether a person is in the control group, as in `assign_control`."""
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
 
 def build_hashing_sql(type_: IdentifierType, *, text_sql: str, lowered_sql: str) -> str:
-    """Return an SQL expression that gives a value's digest in hex, or the reason why the value is rejected.
+    """Return SQL for a value's digest in hex, the reason why the value is rejected, or NULL.
 
-    The digest of a value that was hashed already begins with PREHASHED_DIGEST_PREFIX. `text_sql`: SQL for the trimmed
-    value. `lowered_sql`: SQL for the trimmed value in lower case. They replace `$text` and `$lowered` in the SQL of the
-    type.
+    PREHASHED_DIGEST_PREFIX precedes the digest of a value that was hashed already. `text_sql`, `lowered_sql`: SQL for
+    the trimmed value, and for its lower case. They replace `$text` and `$lowered` in the SQL of the type.
     """
     hashes_of_nothing = _format_literals(digest.hex()[:32] for digest in HASHES_OF_NOTHING)
     separators = "".join(f"\\x{{{ord(character):x}}}" for character in sorted(SEPARATOR_CHARACTERS))

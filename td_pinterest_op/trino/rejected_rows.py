@@ -18,9 +18,9 @@ from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 from td_pinterest_op.treasure_data.tables import OperatorTable
 from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, build_hashing_select, prepend_comments
 
-# The columns of the table that precede the keys. Every table has a `time`, too.
+# The columns before the keys. Every table has a `time`, too.
 _RUN_COLUMNS = ("session_time", "session_uuid", "attempt_id", "task", "ad_account_id", "audience_id")
-# The columns that follow the keys: the name of a value's column, and the reason why the value is rejected.
+# The columns after the keys: the name of the value's column, and why the value is rejected.
 _REJECTED_VALUE_COLUMNS = ("identifier", "reason")
 RESERVED_COLUMNS = {"time", *_RUN_COLUMNS, *_REJECTED_VALUE_COLUMNS}
 
@@ -30,8 +30,8 @@ def write_rejected_rows(
 ) -> None:
     """Write the rejected values of a run's `query` to the table of the setting `rejected`, if there are any.
 
-    The warehouse reads the query, which is that of `source`, once more. `query`: None if the run has read no rows. A
-    failure is only logged as a warning. Raises StoppedError.
+    The warehouse reads the query, that of `source`, once more. `query`: None if the run has read no rows. A failure is
+    only logged as a warning. Raises StoppedError.
     """
     is_any = stats.invalid_value_count or stats.invalid_keys_by_reason
     if not (settings.rejected and source and query and is_any) or settings.dry_run:
@@ -114,7 +114,7 @@ WHERE length(reason) < 64"""
 
 
 def _choose_key_column_names(keys: Sequence[str]) -> list[str]:
-    """Return a name for each of the `keys`, columns of a query: its own, after `key_` if the table has that name."""
+    """Return a column name for each of the `keys`: its own, after `key_` if the table has that name."""
     names: list[str] = []
     for name in keys:
         while name.lower() in (*RESERVED_COLUMNS, *names):

@@ -1,14 +1,13 @@
 """SQL for Trino that selects whom a mirror sends and whom it withholds, by the rule in the package's docstring.
 
-An answer is what the warehouse makes of a value: the value's digest, or the reason why it is rejected (see
-`hashing_sql`). The statement of `build_withholding_select` has these steps, from the inside out:
+An answer is a value's digest, or the reason why the value is rejected (see `build_hashing_sql`). The statement of
+`build_withholding_select` has these steps, from the inside out:
 
-1. Each row of the query becomes an array of answers. A hash of this array identifies the row's person, so that rows
-   with the same values are one person with the same outcome.
+1. Each row of the query becomes an array of answers. A hash of this array identifies the row's person: rows with the
+   same values are one person.
 2. There is a row for each answer of each person, with counts (`_build_person_digests_or_reasons_select`). If each row
    of the query has a single answer, and no key for the control group, the answer itself identifies the person.
-3. These rows are joined with the lists. A person is suppressed, or consents, if any of the person's answers is on the
-   list.
+3. These rows are joined with the lists. A person is suppressed, or consents, if any of the answers is on the list.
 4. The rows of each digest are put together, whoever holds it, and its outcome is decided.
 5. A digest that is withheld becomes the reason, and the rows of each reason are counted.
 """
@@ -29,9 +28,8 @@ BLANK_ROW_SQL = "\nUNION ALL SELECT ''"
 
 The caller adds its other columns, after a comma.
 """
-# An answer is a digest (`ab…`), a digest that was a hash already (`=ab…`, see PREHASHED_DIGEST_PREFIX), or a reason
-# (`unsure`). The mark `-` is in front of the answers in a row without a control-group key (`-ab…`, `-=ab…`, `-unsure`):
-# the row is not sent, but its person may be suppressed, and then nobody is sent with this digest.
+# Before the answers in a row without a control-group key (`-ab…`, `-=ab…`, `-unsure`): the row is not sent, but its
+# person may be suppressed, and then nobody is sent with this digest.
 _UNSENT_ROW_MARK = "-"
 _UNSURE_REASONS_SQL = f"('{Reason.UNSURE.value}', '{_UNSENT_ROW_MARK}{Reason.UNSURE.value}')"
 _IS_DIGEST_SQL = "length(answer) = 64"
@@ -47,13 +45,10 @@ def build_withholding_select(query: UserQuery, *, list_tables: Mapping[str, str]
     """Return a SELECT with a row for each digest to send, and a row with counts for each reason not to send values.
 
     The column `answer` is the digest or the reason. The other columns count: `people` (digests), `given` (values),
-    `hashed` (values that were digests already), `row_count` (rows of the query) and `invalid_rows`. The sum of each
-    column over all rows is the total. `list_tables`: the names of tables with the rows of `build_list_digests_select`,
-    by list name.
+    `hashed` (values that were digests already), `row_count` (rows of the query) and `invalid_rows`. Their sums over all
+    rows are the totals. `list_tables`: the names of tables with the rows of `build_list_digests_select`, by list name.
     """
-    has_person_column = not has_single_identifier_rows(query.columns) or (
-        control is not None and control.by is not None
-    )
+    has_person_column = not has_single_identifier_rows(query.columns) or bool(control and control.by)
     if has_person_column:
         persons = _build_person_digests_or_reasons_select(query, control)
     else:
@@ -72,7 +67,7 @@ def build_withholding_select(query: UserQuery, *, list_tables: Mapping[str, str]
     # A row that is not sent gives no consent.
     consented = f"CASE WHEN {CONSENT_LIST_NAME}.answer IS NOT NULL AND persons.given > 0 THEN 1 ELSE 0 END"
     if has_person_column:
-        # What is true of one answer of a person is true of all answers of this person.
+        # What is true of one answer of a person is true of all.
         suppressed = f"max({suppressed}) OVER (PARTITION BY person)"
         consented = f"max({consented}) OVER (PARTITION BY person)"
     return f"""\
@@ -101,8 +96,7 @@ GROUP BY answer"""
 def build_all_digests_select(query: UserQuery) -> str:
     """Return a SELECT with a row for each value of a query's single identifier column. Nobody is withheld.
 
-    The columns (answer, people, given, hashed, row_count, invalid_rows) are those of `build_withholding_select`,
-    but `people` is 0 for a digest: the comparison counts 1 per digest.
+    The columns are those of `build_withholding_select`, but `people` is 0: the comparison counts 1 per digest.
     """
     return f"""\
 SELECT {_BARE_DIGEST_SQL} AS answer, 0 AS people, 1 AS given, {_IS_PREHASHED_SQL} AS hashed, 1 AS row_count,
@@ -113,8 +107,7 @@ FROM ({_build_single_digests_select(query)})"""
 def build_list_digests_select(query: UserQuery) -> str:
     """Return a SELECT with a row for each distinct digest and each reason for rejection in an opt-out or consent list.
 
-    `answer` is the digest or the reason. `given` (values) and `hashed` (values that were digests already) are counts.
-    `query`: the query of the list.
+    The columns `answer`, `given` and `hashed` are as in `build_withholding_select`. `query`: the list's.
     """
     of_rows = (
         _build_single_digests_select(query)
@@ -130,9 +123,9 @@ GROUP BY answer"""
 def build_list_statistics_select(list_tables: Mapping[str, str]) -> str:
     """Return a SELECT with a row for each opt-out or consent list: the numbers of its digests and of its values.
 
-    The columns are `list` (the list's name), `identifiers` (distinct digests), `valid` (valid values), `hashed` (valid
-    values that were digests already), and `reasons` (invalid values: see `build_reasons_text_sql`). `list_tables`: the
-    names of tables with the rows of `build_list_digests_select`, by list name.
+    Columns: `list` (its name), `identifiers` (distinct digests), `valid` (values), `hashed` (valid values that were
+    digests already), `reasons` (invalid values: see `build_reasons_text_sql`). `list_tables`: as in
+    `build_withholding_select`.
     """
     return "\nUNION ALL ".join(
         f"""\
@@ -145,31 +138,28 @@ FROM {table}"""
 
 
 def build_reasons_text_sql(reason: str, count: str, *, where: str) -> str:
-    """Return an SQL expression for a text with all reasons and their counts, such as `null 3, empty 1`.
+    """Return SQL for a text with the reasons in the column `reason`, and their counts, such as `null 3, empty 1`.
 
-    `reason`, `count`: the names of the columns with them. `where`: an SQL condition for the rows to take.
+    `where`: an SQL condition for the rows to take.
     """
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({count} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
 
 def parse_reason_counts(text: str) -> dict[str, int]:
-    """Return the counts by reason in a text such as `null 3, empty 1`, the result of `build_reasons_text_sql`."""
+    """Return the counts by reason in a text of `build_reasons_text_sql`, such as `null 3, empty 1`."""
     return {reason: int(count) for reason, _, count in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 
 def _build_single_digests_select(query: UserQuery) -> str:
-    """Return a SELECT of the column `answer`: each row's only digest, or the reason for the value's rejection."""
+    """Return a SELECT of each row's only answer."""
     (column,) = query.columns
     source = build_hashing_select(query)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
 def _build_row_digests_select(query: UserQuery, *, extra_columns: str = "") -> str:
-    """Return a SELECT with an array `answers` for each row: the digest of each value, or the reason for its rejection.
-
-    `extra_columns`: SQL of columns in front of it, with a comma after each.
-    """
+    """Return a SELECT of an array `answers` for each row. `extra_columns` come first, with a comma after each."""
     of_columns = " || ".join(
         f"coalesce(a{column.position}, ARRAY[])" if column.is_array else f"ARRAY[a{column.position}]"
         for column in query.columns
@@ -182,10 +172,7 @@ FROM (SELECT {extra_columns}filter({of_columns}, each -> each IS NOT NULL) AS fo
 
 
 def _build_in_control_sql(control: ControlGroup | None, key_sql: str, *, condition: str = "") -> str:
-    """Return SQL that is 1 if a person is in the control group and the SQL `condition` (if any) holds, or else 0.
-
-    `key_sql`: SQL for the person's key.
-    """
+    """Return SQL that is 1 if a person's key is in the control group and the `condition` (if any) holds, or else 0."""
     if control is None:
         return "0"
     required = condition and f"{condition} AND "
@@ -194,10 +181,9 @@ def _build_in_control_sql(control: ControlGroup | None, key_sql: str, *, conditi
 
 
 def _build_person_digests_or_reasons_select(query: UserQuery, control: ControlGroup | None) -> str:
-    """Return a SELECT with a row for each answer of each person: each digest, or reason for rejection.
+    """Return a SELECT with a row for each answer of each person.
 
-    Columns: `person` (a hash of all answers in a row of the query), `answer`, `in_control` (1 or 0), and the counts of
-    `build_withholding_select`.
+    Columns: `person` (the hash), `answer`, `in_control` (1 or 0), and the counts of `build_withholding_select`.
     """
     key = ""
     answers = "answers"
@@ -206,7 +192,7 @@ def _build_person_digests_or_reasons_select(query: UserQuery, control: ControlGr
         position = get_column_position(control.by, query.names)
         key = f"c{position}"
         in_control = _build_in_control_sql(control, build_column_text_sql(position))
-        # Of a row without a key only digests are kept, marked, and addresses that may be on the list.
+        # Of a row without a key, only digests and addresses that may be on the list are kept, marked.
         digests = f"filter(answers, each -> length(each) >= 64 OR each = '{Reason.UNSURE.value}')"
         unsent = f"transform({digests}, each -> '{_UNSENT_ROW_MARK}' || each)"
         answers = f"CASE WHEN {key} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {unsent} ELSE answers END"
