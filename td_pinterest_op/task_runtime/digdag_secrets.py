@@ -1,7 +1,7 @@
 """digdag's secrets, on a server and in files for `digdag run`, and the store of a task's refresh token in them.
 
 A new refresh token is saved where the old one came from: in a local run, in the secrets folder of `digdag run`, else in
-the project's secrets on the server that DIGDAG_ENDPOINT names, or on hosted Treasure Workflow. Servers show no secrets.
+the project's secrets on the server that DIGDAG_ENDPOINT names, or on hosted Treasure Workflow.
 Sources: digdag-server, rs/ProjectResource.java; digdag-client, api/SecretValidation.java; digdag-cli, Secrets.java and
 ConfigUtil.digdagConfigHome.
 """
@@ -29,10 +29,9 @@ from td_pinterest_op.task_runtime.task import Task, parse_endpoints
 log = logging.getLogger(__name__)
 
 _TIMEOUT = 30.0
-# Before each further try of saving a token on a server, in seconds.
 _SAVE_RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _EXPIRES_SOON_SECONDS = 14 * DAY_SECONDS
-# The project's id in `digdag run`, which keeps its database in memory. A server has a project 1 as well: its tasks are
+# The project's id in `digdag run`, whose database is in memory. A server has a project 1 as well: its tasks are
 # recognised by the folder into which the server unpacks the project.
 # Source: digdag-core, ExtractArchiveWorkspaceManager.java: workspace/{project}_{workflow}_{attempt}_{task}_{random}.
 LOCAL_PROJECT_ID = 1
@@ -50,18 +49,18 @@ class _SecretNotStoredError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class DigdagServer:
-    """The REST API of a digdag server at `url` (without `/api`). Any method may raise NoResponseError."""
+    """The REST API of a digdag server. Any method may raise NoResponseError."""
 
-    url: str
-    authorization: Secret  # the value of the header Authorization, or empty to send none
+    url: str  # without `/api`
+    authorization: Secret  # the header Authorization, or empty to send none
 
     def put_secret(self, project_id: object, name: str, value: Secret) -> int:
-        """Store a secret of a project on the server. Return the HTTP status of the response."""
+        """Store a secret of a project, and return the response's status."""
         path = f"/api/projects/{urllib.parse.quote(str(project_id), safe='')}/secrets/{name}"
         return self.send_request("PUT", path, json.dumps({"value": value.reveal()}).encode()).status
 
     def list_secret_names(self, project_id: str) -> set[str] | int:
-        """Return the names of a project's secrets, or the HTTP status of a response that does not contain them."""
+        """Return the names of a project's secrets, or the status of a response without them."""
         response = self.send_request("GET", f"/api/projects/{urllib.parse.quote(project_id, safe='')}/secrets")
         try:
             return {str(each["key"]) for each in response.content["secrets"]}
@@ -69,7 +68,7 @@ class DigdagServer:
             return response.status
 
     def send_request(self, method: str, path: str, body: bytes | None = None) -> Response:
-        """Send a request to the server, and return the response. `path`: below the server's URL, with `/api`."""
+        """Send a request, and return the response. `path`: below the server's URL, with `/api`."""
         headers = {"Content-Type": "application/json"}
         if authorization := self.authorization.reveal():
             headers["Authorization"] = authorization
@@ -98,7 +97,7 @@ def find_local_secrets_folder(environ: Mapping[str, str]) -> Path:
 
 
 def read_local_secret(name: str, environ: Mapping[str, str]) -> str | None:
-    """Return the value of a secret of `digdag run`, or None if it is missing, is not text or cannot be read."""
+    """Return the value of a secret of `digdag run`, or None if it cannot be read."""
     try:
         return (find_local_secrets_folder(environ) / name).read_text(encoding="utf-8").strip()
     except (OSError, ValueError, RuntimeError):
@@ -106,20 +105,20 @@ def read_local_secret(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 class RefreshTokenStore:
-    """Stores a task's new refresh tokens where the old token was read: in a secrets file or on a workflow server."""
+    """Stores a task's new refresh tokens where the old token was read."""
 
     def __init__(self, *, task: Task, settings: ConnectionSettings, timing: Timing) -> None:
         self._project_id = parse_id(task.project_id)
         self._environ = task.environ
         self._timing = timing
-        # The token that the secret holds, as far as this run knows: the last one that it saved or read.
+        # The token that this run last saved or read.
         self.current = settings.refresh_token
-        # The workflow's secret; None for a token in plain text, which cannot be saved.
+        # None for a token in plain text, which cannot be saved.
         self._secret_name = settings.refresh_token_secret
         self._is_local_run = self._project_id == str(LOCAL_PROJECT_ID) and not _SERVER_WORKSPACE_PATTERN.search(
             Path.cwd().as_posix()
         )
-        # The task's token may come from elsewhere, and the local secret may be another user's.
+        # The task's token may come from elsewhere: then the local secret may be another user's.
         self._is_local = self._read_local_token() == self.current.reveal()
 
     def save_token_or_warn_of_expiry(self, new_token: Secret | None, valid_seconds: float | None) -> None:
@@ -128,11 +127,9 @@ class RefreshTokenStore:
         `valid_seconds`: how long the new token, or else the current one, stays valid (None: unknown). Never raises: a
         failure is logged as a warning.
         """
-        end = (
-            f"{self._timing.get_utc_time(valid_seconds):%Y-%m-%d}"
-            if valid_seconds
-            else "a day that Pinterest did not name"
-        )
+        end = "a day that Pinterest did not name"
+        if valid_seconds:
+            end = f"{self._timing.get_utc_time(valid_seconds):%Y-%m-%d}"
         place = self._secret_name or "pinterest.refresh_token, not in the settings"
         if new_token is None:
             if valid_seconds is not None and valid_seconds <= _EXPIRES_SOON_SECONDS:
@@ -165,7 +162,7 @@ class RefreshTokenStore:
             log.info("Pinterest issued a new refresh token; it is saved in the secret %s", self._secret_name)
 
     def read_stored_refresh_token(self) -> Secret | None:
-        """Return the stored refresh token, or None if it cannot be read: a digdag server does not show secrets."""
+        """Return the stored refresh token, or None if it cannot be read: a digdag server shows no secrets."""
         text = self._read_local_token() if self._is_local else None
         if not text:
             return None
@@ -178,7 +175,7 @@ class RefreshTokenStore:
         return read_local_secret(self._secret_name, self._environ)
 
     def _write_token(self, new_token: Secret) -> None:
-        """Store a refresh token where the old token was. Raises SettingsError if nothing can be stored there.
+        """Store a refresh token. Raises SettingsError if it cannot be stored where the old one was.
 
         Raises OSError for a file that cannot be written, _SecretNotStoredError if the server fails at every try.
         """

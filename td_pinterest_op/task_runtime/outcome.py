@@ -1,8 +1,4 @@
-"""The outcome of a run, published alike by every operator: its error's message, its figures in the log, page, history.
-
-The history of a task has rows about its runs, in a table in the user's warehouse. If it cannot be read or written, that
-causes one warning. It never fails a run, nor delays it beyond a time limit.
-"""
+"""The outcome of a run, published alike by every operator: its error, and its figures in log, page and history."""
 
 import contextlib
 import json
@@ -36,7 +32,7 @@ from td_pinterest_op.treasure_data.tables import OperatorTable
 
 log = logging.getLogger(__name__)
 
-# Rows of one INSERT: Treasure Data rejects a query of more than a million characters.
+# Treasure Data rejects a query of more than a million characters.
 _ROWS_PER_INSERT = 200
 
 
@@ -51,9 +47,9 @@ class HistoryTable(OperatorTable):
     description: str = "history"
 
     def write_rows(self, rows: Sequence[HistoryRow]) -> None:
-        """Add rows to the table, each with further columns about the task and its session. Never raises."""
-        about_run = build_run_columns(self.task, now=self.now())
-        given = [{**about_run, **row} for row in rows]
+        """Add rows to the table, each with the columns of `build_run_columns` before its own. Never raises."""
+        run = build_run_columns(self.task, now=self.now())
+        given = [run | dict(row) for row in rows]
         # The run is over: a signal interrupts only the writing of the history.
         with contextlib.suppress(StoppedError):
             for start in range(0, len(given), _ROWS_PER_INSERT):
@@ -61,7 +57,7 @@ class HistoryTable(OperatorTable):
                 self.try_execute(run_statement_job, partial(self._build_source, statement))
 
     def read_rows(self, query: str) -> list[dict[str, Any]]:
-        """Return the rows of an SQL query, or an empty list if the history cannot be read. Raises StoppedError."""
+        """Return the rows of a query, or an empty list if the history cannot be read. Raises StoppedError."""
         return self.try_execute(read_small_result, partial(self._build_source, query)) or []
 
     def _build_source(self, statement: str) -> JobOrQuery:
@@ -69,7 +65,7 @@ class HistoryTable(OperatorTable):
 
 
 def build_run_columns(task: Task, *, now: float) -> dict[str, Any]:
-    """Return what the tables of the operator say of the run of a task, by column. `now`: in seconds since 1970."""
+    """Return what the operator's tables say of a task's run, by column. `now`: Unix time."""
     return {
         "time": int(now),
         "workflow": find_workflow_name(task.name),
@@ -83,7 +79,7 @@ def build_run_columns(task: Task, *, now: float) -> dict[str, Any]:
 
 
 def open_history(services: Services, table: TableName | None) -> HistoryTable | None:
-    """Return the history of a run's task, or None if `table` is None. Raises SettingsError if no database is known."""
+    """Return the history of a task, or None without a `table`. Raises SettingsError if no database is known."""
     if table is None:
         return None
     return HistoryTable(
@@ -113,10 +109,9 @@ def publish_outcome_and_raise(
 ) -> None:
     """Publish the outcome of a run in log, history and report page. Raise its `error`, if any, as an ExportError.
 
-    `rows`: what the history gets; a row without an outcome gets the run's. `error_subjects`: the subjects that the
-    error must name (see `add_missing_subjects`). `statistics`: the figures for the log and the page. `report`: the
-    page's path. `write_rejected`: writes the table of rejected rows. A task that starts again publishes nothing. After
-    a signal there is no time left to write to tables.
+    `rows`: for the history; a row without an outcome gets the run's. `error_subjects`: see `add_missing_subjects`.
+    `statistics`: for the log and the page. `report`: the page's path. `write_rejected`: writes the table of rejected
+    rows. A task that starts again publishes nothing. After a signal there is no time left to write to tables.
     """
     failure = ExportError.from_exception(error) if error else None
     if failure and may_rerun_for_renewed_token(services.task, failure):
@@ -144,8 +139,7 @@ def publish_outcome_and_raise(
 def add_missing_subjects(error: ExportError, error_subjects: Sequence[tuple[str, str | None]]) -> None:
     """Add each subject that an error's message does not name to the message, which may be read alone.
 
-    `error_subjects`: what each subject is, and its id or name (None if unknown), such as ("ad account",
-    "549755885175").
+    `error_subjects`: such as ("ad account", "549755885175"), or None for an unknown id or name.
     """
     names = [(label, escape_for_message(subject)) for label, subject in error_subjects if subject]
     if unnamed := [f"{label} {name}" for label, name in names if name not in str(error)]:

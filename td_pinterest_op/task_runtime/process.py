@@ -21,9 +21,9 @@ from td_pinterest_op.task_runtime.task import Task, get_current_task
 log = logging.getLogger("td_pinterest_op")
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(label)s%(message)s"
-# What each line of the log begins with, such as "vip: " for an entry of a list. Threads have that of their starter.
+# Begins each line of the log, such as "vip: " for an entry of a list. Threads have that of their starter.
 log_label = contextvars.ContextVar("log_label", default="")
-# The subtask's parameter with the fingerprint of the refused token, and the number of its refusals.
+# The subtask's parameter with the refused token's fingerprint and the number of its refusals.
 _REFUSED_CREDENTIAL_PARAMETER = "pinterest_refused_token"
 # A token that was refused this many times in a row has not been renewed by anybody.
 _MOST_TOKEN_REFUSALS = 3
@@ -32,14 +32,13 @@ _MOST_TOKEN_REFUSALS = 3
 class GuardedTaskRun:
     """Context manager of a task's run. Sets up the log, ends the run on SIGTERM or SIGINT, and raises only ExportError.
 
-    Any other exception could quote a row: the error that replaces it names only its type and place. The error's
-    traceback, which digdag prints, has no frame of the run. A task whose refresh token is refused starts again if
-    another task may have renewed the token.
+    Any other exception could quote a row: the error that replaces it names only its type and place. Its traceback,
+    which digdag prints, has no frame of the run. A task starts again if another task may have renewed its refused
+    refresh token.
     """
 
     def __enter__(self) -> None:
-        # The log of level INFO and above goes to stderr, and nowhere else: the root logger's handlers do not mask. It
-        # stays so: a process runs one task.
+        # The log goes to stderr only: the root logger's handlers do not mask. It stays so: a process runs one task.
         log.addHandler(MaskedStderrHandler())
         log.setLevel(logging.INFO)
         log.propagate = False
@@ -54,17 +53,14 @@ class GuardedTaskRun:
                 return is_resubmitted
             failure = ExportError.from_exception(error)
             log.error("%s. Who must act: %s. %s", type(failure).__name__, failure.who, failure.advice)
-        # digdag prints the message. Its runner raises the error once more, and Python would print it a second time.
+        # digdag prints the message, and its runner raises the error again: Python would print it a second time.
         before = sys.excepthook
         sys.excepthook = lambda kind, raised, trace: None if raised is failure else before(kind, raised, trace)
         raise failure.with_traceback(None) from None
 
 
 def _discard_unwritten_log() -> None:
-    """Discard what stderr could not write, on a full disk or without a reader.
-
-    Python would try again at the end of the process, and end it with exit code 120, whatever the run's outcome is.
-    """
+    """Discard what stderr could not write: at its end, Python would try again, and exit with code 120."""
     with contextlib.suppress(AttributeError, ValueError):  # no stream, or a closed one
         try:
             sys.stderr.flush()
@@ -73,14 +69,14 @@ def _discard_unwritten_log() -> None:
 
 
 class MaskedStderrHandler(logging.Handler):
-    """Logging handler that writes masked lines to stderr. The run goes on if a line cannot be written."""
+    """Writes masked lines to stderr. The run goes on if a line cannot be written."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setFormatter(logging.Formatter(LOG_FORMAT))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a log record, with further lines of its message indented. Raises StoppedError if a signal arrives."""
+        """Write a log record. Raises StoppedError if a signal arrives."""
         vars(record)["label"] = log_label.get()
         # Indented, so that no line of a message passes for a line of the log.
         text = mask_sensitive_data(self.format(record))
@@ -100,9 +96,9 @@ def may_rerun_for_renewed_token(task: Task, error: BaseException) -> bool:
 
 
 def rerun_after_refused_token(error: AccountError) -> bool:
-    """Have digdag run the current task again, as a subtask, if another task may have renewed its token.
+    """If another task may have renewed the token, have digdag run the current task again, as a subtask.
 
-    Return True if it does.
+    Return whether it does.
     """
     import digdag
 

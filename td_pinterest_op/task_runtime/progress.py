@@ -28,8 +28,7 @@ class ProgressReporter:
     def show_progress(self, name: str, unit: str, total: int | None) -> Iterator[Callable[[int], None]]:
         """Show the progress of a phase during the block. Yields a function to call with the number of units done.
 
-        `name`: the phase's, such as "sending". `unit`: what is counted, in the plural, such as "records". `total`: how
-        many units the phase has, None if unknown.
+        `name`: such as "sending". `unit`: in the plural, such as "records". `total`: None if unknown.
         """
         began = logged_at = self.timing.monotonic()
 

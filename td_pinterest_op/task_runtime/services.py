@@ -1,4 +1,4 @@
-"""Connections to Treasure Data and Pinterest, built from a task's settings. The first call contacts them."""
+"""Connections to Treasure Data and Pinterest, built from a task's settings."""
 
 # To add a pace, or another setting of all requests:
 # 1. Declare it as settings/table.py says, in `ConnectionSettings`, a pace also in `_PACE_SETTING_NAMES`.
@@ -30,7 +30,7 @@ OnNewRefreshToken = Callable[[Secret | None, float | None], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """The connections of a run to Treasure Data and Pinterest, with one token and rate limit for all ad accounts."""
+    """The connections of a run, with one token and rate limit for all ad accounts."""
 
     task: Task
     client: Client
@@ -48,10 +48,7 @@ class Services:
         return Api(client=self.client, tokens=self.tokens, ad_account_id=ad_account_id)
 
     def for_another_run(self, task: Task, stats: Stats) -> "Services":
-        """Return services for another run, over the same connections, tokens and rate limit.
-
-        Only the stop after a failure, and the counts of requests, are its own.
-        """
+        """Return services for another run. Only the stop after a failure, and the counts of requests, are its own."""
         client = replace(
             self.client, counts=stats.requests, rate_limiter=self.client.rate_limiter.copy_with_shared_limits()
         )
@@ -79,8 +76,8 @@ def connect_services(
 
     `counts`: counts the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
     issues (see `RenewableTokens`); by default it is stored where the task's own token came from. `concurrent_runs`: how
-    many runs share the connections. Raises AccountError before any other request if the run `needs_scopes`
-    (REQUIRED_SCOPES) and the token lacks one, and SettingsError for an endpoint that is unsafe for secrets.
+    many runs share the connections. Raises SettingsError for an endpoint that is unsafe for secrets. The first request
+    raises AccountError if the run `needs_scopes` (REQUIRED_SCOPES) and the token lacks one.
     """
     store = RefreshTokenStore(task=task, settings=settings, timing=timing)
     transport = Transport(

@@ -4,8 +4,8 @@
 # 1. Test how it is read (tests/unit/task_runtime/test_task.py).
 # 2. Add it to `TASK_PARAMETERS` or, for a job's, to `JOB_OPTIONS` (settings/table.py), and read it below. The emulator
 #    refuses fields of a job that it does not know (tests/emulators/td/app.py, tests/emulators/td/jobs.py).
-# 3. Describe it in docs/reference.md ("Configuration"), a job's also in docs/from-the-connector.md. Run
-#    `python -m tests.public_surface`, and add a line to CHANGELOG.md.
+# 3. Describe it in docs/reference.md ("Configuration"), a job's also in docs/from-the-connector.md. Run `python -m
+#    tests.public_surface`, and add a line to CHANGELOG.md.
 import hashlib
 import logging
 import os
@@ -37,11 +37,11 @@ _DEFAULT_ENDPOINTS = {
     "TD_API_SERVER": "https://api.treasuredata.com/",
     "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5",
 }
-# A name, never a path: the API key could do more than query.
+# Never a path: the API key could do more than query.
 _DATABASE_NAME_PATTERN = re.compile(r"[a-z0-9_]{3,128}")
-# What a query begins with, and no name of a file.
+# What begins a query, and no file's name.
 _SQL_START_PATTERN = re.compile(r"--|/\*|\(|(?:select|with|values|table|from)\s", re.IGNORECASE)
-# The end of a task's name after a refused token: the task has added itself as a subtask.
+# Ends the name of a task that has added itself as a subtask after a refused token.
 _RERUN_SUBTASK_SUFFIX_PATTERN = re.compile(r"(?:\^sub\+subtask0)+$")
 
 
@@ -54,36 +54,32 @@ class Endpoints(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A digdag task: its merged parameters, and its environment variables.
-
-    `session`: identifies an export from the command line, so that the same command, if repeated, continues it.
-    `entry`: the name of the entry of a list of audiences that the task works for, or "".
-    """
+    """A digdag task: its merged parameters, and its environment variables."""
 
     params: Mapping[str, Any]
     environ: Mapping[str, str]
-    session: str | None = None
-    entry: str = ""
+    session: str | None = None  # identifies an export from the command line: the same command, repeated, continues it
+    entry: str = ""  # the name of the task's entry in a list of audiences
     _random: str = field(default_factory=lambda: secrets.token_hex(16), compare=False, repr=False)
 
     @property
     def name(self) -> str:
-        """The full name, such as +workflow+task, or "" outside a workflow. A task that started again keeps its name."""
+        """The full name, such as +workflow+task, or "" outside a workflow. A task that starts again keeps it."""
         return _RERUN_SUBTASK_SUFFIX_PATTERN.sub("", str(self.params.get("task_name") or ""))
 
     @property
     def label(self) -> str:
-        """The full name of the task, followed by a space and the name of the entry, if any."""
+        """The full name, then a space and the name of the entry, if any."""
         return f"{self.name} {self.entry}".strip()
 
     @property
     def project_id(self) -> object:
-        """The id of the workflow's project in digdag, or None outside a workflow."""
+        """The project's id in digdag, or None outside a workflow."""
         return self.params.get("project_id")
 
     @property
     def session_uuid(self) -> str:
-        """The id of the workflow's session, or "" outside a workflow. Every local run is a session of its own."""
+        """The session's id, or "" outside a workflow. Every local run is a session of its own."""
         return str(self.params.get("session_uuid") or "")
 
     @property
@@ -123,15 +119,15 @@ class Task:
     def attempt_key(self) -> str:
         """Text that identifies the task in its attempt, so that a retry finds its jobs, or "" outside a workflow.
 
-        A new attempt issues each query again, since the rows may have changed. Session and project do not identify an
-        attempt: every local project has the id 1.
+        A new attempt issues each query again, since the rows may have changed.
         """
+        # Attempt and project alone identify nothing: in local runs, both have the id 1.
         values = (self.session_uuid, self.attempt_id, self.label)
         return " ".join(values) if all(values) else ""
 
     @property
     def td(self) -> Mapping[str, Any]:
-        """The parameter `td`: results of earlier td> tasks, and the workflow's settings for such tasks."""
+        """The parameter `td`: results of earlier td> tasks, and settings for such tasks."""
         td = self.params.get("td")
         return td if isinstance(td, Mapping) else {}
 
@@ -141,14 +137,16 @@ def parse_endpoints(environ: Mapping[str, str]) -> Endpoints:
     urls = []
     for name, default in _DEFAULT_ENDPOINTS.items():
         url = environ.get(name, "").strip() or default
-        urls.append(url if "://" in url else f"https://{url}")
-        if not is_safe_for_secrets(urls[-1]):
+        if "://" not in url:
+            url = f"https://{url}"
+        if not is_safe_for_secrets(url):
             raise SettingsError(f"{name} must be an https address (http is allowed only for this machine)", key=name)
+        urls.append(url)
     return Endpoints(*urls)
 
 
 def parse_api_key(environ: Mapping[str, str]) -> Secret:
-    """Return Treasure Data's API key. Raises SettingsError if the environment does not contain a usable one."""
+    """Return Treasure Data's API key. Raises SettingsError without a usable one."""
     key = environ.get("TD_API_KEY", "").strip()
     if not key:
         raise SettingsError(
@@ -175,23 +173,20 @@ def get_current_task() -> Task:
 
 
 def find_workflow_name(task_name: str) -> str | None:
-    """Return the workflow's name, which is the first part of a task's full name, or None without such a part."""
+    """Return the workflow's name: the first part of a task's full name."""
     parts = re.split(r"[+^]", task_name)
     return parts[1] if len(parts) > 1 else None
 
 
 def store_workflow_values(**values: object) -> None:
-    """Write plain JSON values to digdag's store, with each `${` changed so that digdag fills in no template."""
+    """Write JSON values to digdag's store, with each `${` changed so that digdag fills in no template."""
     import digdag
 
     digdag.env.store(defuse_templates(values))
 
 
 def read_row_source(task: Task) -> JobOrQuery:
-    """Return the source of a task's rows: its `job_id` or `query`, or else `td.last_job_id`.
-
-    Raises SettingsError if these are missing, wrong or both given.
-    """
+    """Return the source of a task's rows: its `job_id` or `query`, or else `td.last_job_id`. Raises SettingsError."""
     job_id = _find_nonblank_parameter(task, "job_id")
     query = _find_nonblank_parameter(task, "query")
     if job_id is not None and query is not None:
@@ -215,11 +210,8 @@ def read_row_source(task: Task) -> JobOrQuery:
 
 
 def _find_nonblank_parameter(task: Task, name: str) -> object:
-    """Return a parameter of a task, or None if it is not set. Raises SettingsError for a blank value.
-
-    If a template that rendered to nothing counted as not set, an earlier job's people would be exported.
-    """
     value = task.params.get(name)
+    # If a template that rendered to nothing counted as not set, an earlier job's people would be exported.
     if name in task.params and is_left_out(value):
         text = f"{name} of the task is blank: give it a value, or leave the line out"
         raise SettingsError(text, key=name, code="value")
@@ -229,7 +221,7 @@ def _find_nonblank_parameter(task: Task, name: str) -> object:
 def read_sql_or_file(text: str, *, key: str) -> str:
     """Return SQL: `text`, or the content of the `.sql` file that `text` names, in the project's folder.
 
-    Raises SettingsError for a file that cannot be used. `key`: the parameter that the error names.
+    Raises SettingsError for a file that cannot be used.
     """
     text = text.strip()
     if not text.lower().endswith(".sql") or _SQL_START_PATTERN.match(text):
@@ -257,7 +249,7 @@ def read_sql_or_file(text: str, *, key: str) -> str:
 
 
 def require_database(task: Task, *, needed_by: str) -> str:
-    """Return the name of the task's database, which the feature `needed_by` uses. Raises SettingsError if unknown."""
+    """Return the name of the task's database. Raises SettingsError without one, naming the feature `needed_by`."""
     database = task.params.get("database", task.td.get("database"))
     if is_left_out(database):
         text = f"{needed_by} needs a database: give the task a `database`"
@@ -273,8 +265,7 @@ def require_database(task: Task, *, needed_by: str) -> str:
 def build_query_of_task(task: Task, name: str, query: str) -> JobOrQuery:
     """Return a task's query as a source. `name`: the parameter `query`, or the setting of an opt-out or consent list.
 
-    Each retry issues it again: people who have opted out in between are not sent. Raises SettingsError for a query that
-    cannot be used.
+    Each retry issues it again: people who have opted out in between are not sent. Raises SettingsError.
     """
     sql = read_sql_or_file(query, key=name)
     is_list = name != "query"
@@ -285,8 +276,8 @@ def build_query_of_task(task: Task, name: str, query: str) -> JobOrQuery:
     errors.raise_collected()
     # Whoever has opted out since the session's day must not be sent: a list is asked as of now.
     session_time = None if is_list else task.session_time
-    # As of digdag's td> operator: the fields of a job's request, and the comments before each query. Treasure Data's
-    # pages about usage, and others' tools, tell by the comments which workflow a job belongs to.
+    # A job's options and the comments before its query are those of digdag's td> operator. Treasure Data's pages about
+    # usage, and others' tools, tell by the comments which workflow a job belongs to.
     params = {**task.td, **task.params}
     is_hive = engine == "hive"
     options = {
