@@ -48,12 +48,10 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
         is_hidden = any(part.startswith((".", "__pycache__")) for part in name.parts)
         if path.is_file() and not is_hidden and name.parts[0] not in _UNBUNDLED_PACKAGE_FILES:
             code[f"{PACKAGE_NAME}/{name.as_posix()}"] = path.read_bytes()
-    waiting = [
-        distribution(name)
-        for name in (REQUIRED_MODULES.values() if with_dependencies else [_LIBRARY_MISSING_ON_HOSTED])
-    ]
+    names = list(REQUIRED_MODULES.values()) if with_dependencies else [_LIBRARY_MISSING_ON_HOSTED]
     if with_phone_numbers:
-        waiting.append(distribution(_PHONE_LIBRARY))
+        names.append(_PHONE_LIBRARY)
+    waiting = [distribution(name) for name in names]
     known = set()
     while waiting:
         library = waiting.pop()

@@ -33,7 +33,6 @@ from td_pinterest_op.task_runtime.task import Task
 
 ENVIRONMENT_SOURCE = "the environment"
 LOCAL_SECRETS_SOURCE = "the local digdag secrets"
-# The workflow's secrets, by their variables.
 PINTEREST_SECRETS_BY_VARIABLE: Mapping[str, str] = {
     build_variable_name(key.secret_name): key.secret_name for key in CREDENTIAL_SETTINGS
 }
@@ -153,9 +152,7 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
         local["TD_API_SERVER"] = f"{scheme}://{host}"
     folder = find_local_secrets_folder(environ) if any(local.values()) else None
     # `digdag secrets --local` gives a file the permissions of any other: the folder keeps others out.
-    names = [
-        SECRETS_BY_VARIABLE[variable] for variable, value in local.items() if value and variable in SECRETS_BY_VARIABLE
-    ]
+    names = [name for variable, name in SECRETS_BY_VARIABLE.items() if local[variable]]
     if folder and folder.stat().st_mode & 0o077 and any((folder / name).stat().st_mode & 0o077 for name in names):
         raise SettingsError(
             f"others can read {LOCAL_SECRETS_SOURCE} in {folder}: run `{shlex.join(['chmod', '700', str(folder)])}` "

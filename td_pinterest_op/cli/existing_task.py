@@ -44,8 +44,8 @@ _CONVERTED_KEYS = {
     *("timezone", "schedule", "_env", "_export", "_do"),
     *(*_QUERY_JOB_OPTIONS, *_KEPT_VARIABLES, *WITHHOLDING_LIST_NAMES),
 }
-_TD_KEYS_WITHOUT_RESULT = {"create_table", "insert_into"}  # of a td> task whose job has no result
-_ADDRESS_VARIABLES = ("TD_API_SERVER", "DIGDAG_ENDPOINT")  # variables of `_env` without a secret
+_TD_KEYS_WITHOUT_RESULT = {"create_table", "insert_into"}
+_ADDRESS_VARIABLES = ("TD_API_SERVER", "DIGDAG_ENDPOINT")
 _PLAIN_SECRET_KEYS = ("client_secret", "refresh_token", *SECRETS_BY_VARIABLE)
 _PLAIN_TEXT_REASON = (
     "in plain text, for everybody who can read the file: revoke it, and store another as a secret; `td-pinterest "
@@ -165,8 +165,9 @@ class _ExistingTaskConverter:
         if action is None or job is None:
             raise SettingsError(f"{self.workflow.path}: no shipped workflow runs the action {settings.get('action')}")
         project.job = job
-        for name in [name for name in settings if not EXPORT_SETTINGS.by_name[name].is_used_by(action)]:
-            if not EXPORT_SETTINGS.by_name[name].restricts:
+        for name in list(settings):
+            setting = EXPORT_SETTINGS.by_name[name]
+            if not setting.restricts and not setting.is_used_by(action):
                 self.left_out_reasons[name] = f"{action.name} does not use it"
                 del settings[name]
         if action.reads_rows:
@@ -176,10 +177,9 @@ class _ExistingTaskConverter:
                 settings[name] = self._read_sql_or_file(name, settings[name])
         ours = _get_job_options(params)
         theirs = _get_job_options(self.query_task.get_filled_params())
-        needed = ["database"]
-        if not settings.keys().isdisjoint(WITHHOLDING_LIST_NAMES):
-            needed.append("engine")
-        if self.query_task is not self.task and (differing := [name for name in needed if ours[name] != theirs[name]]):
+        shared = ["database"] if settings.keys().isdisjoint(WITHHOLDING_LIST_NAMES) else ["database", "engine"]
+        differing = [name for name in shared if ours[name] != theirs[name]]
+        if differing and self.query_task is not self.task:
             raise SettingsError(
                 f"{self.workflow.path}: {self.query_task.full_name} and {self.task.full_name}, with its lists and "
                 f"history, become one task, but have different values for {' and '.join(differing)}: give both the same"
@@ -212,14 +212,12 @@ class _ExistingTaskConverter:
         return str(self._require_no_template("the query", sql or "", self.query_task.place))
 
     def _read_sql_or_file(self, name: str, value: object) -> str:
-        """Return the SQL of a parameter or setting of this operator: its value, or a file's text."""
         sql = read_sql_or_file(str(value), key=name)
         if is_left_out(sql):
             raise SettingsError(f"{self.workflow.path}: {name} is blank: give it a value, or leave the line out")
         return str(self._require_no_template(name, sql))
 
     def _add_sql_files(self, project: NewProject) -> None:
-        """Add to a project the SQL files that its entries and their settings name."""
         for each in (project.settings, *project.entries.get("audiences", ())):
             for name in ("query", *WITHHOLDING_LIST_NAMES):
                 path = str(each.get(name, "")).strip()
@@ -256,7 +254,6 @@ class _ExistingTaskConverter:
         return str(value) if isinstance(value, int) and may_have_lost_digits(value) else value
 
     def _note_left_out_keys(self, params: YamlBlock) -> None:
-        """Note each key of the task, its groups and the workflow that the new folder does not have, and other tasks."""
         variables = [key for key in self.task.exported if key not in ("td", *_CONVERTED_KEYS)]
         self.left_out_reasons |= dict.fromkeys(variables, "a variable, filled in where the task names it")
         keys = {f"td.{key}": key for key in params.get_block("td") if key not in ("database", *_QUERY_JOB_OPTIONS)}

@@ -21,11 +21,11 @@ _FACT_INDENT = 12
 _WRITE_QUESTION = "Write this to Pinterest?"
 
 
-def build_source_params(source_options: Mapping[str, Any]) -> dict[str, str]:
+def build_source_params(options: Mapping[str, Any]) -> dict[str, str]:
     """Return a task's parameters for the options that name its job or query, database and engine."""
-    params = {name: source_options[name] for name in ("job_id", "database", "engine") if source_options.get(name)}
-    if source_options.get("query"):
-        params["query"] = files.read_sql_option(source_options["query"], "--query")
+    params = {name: options[name] for name in ("job_id", "database", "engine") if options.get(name)}
+    if options.get("query"):
+        params["query"] = files.read_sql_option(options["query"], "--query")
     return params
 
 

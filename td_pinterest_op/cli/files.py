@@ -26,7 +26,6 @@ _SHELL_TOKEN_PATTERN = re.compile(
 )
 _TEMPORARY_FOLDER_NAME = ".td_pinterest_op-new"
 _ASSIGNMENT_PATTERN = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
-# By path in a folder.
 ContentsByPath = Mapping[str, bytes]
 
 
@@ -169,11 +168,10 @@ def _iterate_value_slices(text: str, path: Path) -> Iterator[tuple[str, slice]]:
         position = token.end()
 
 
-def _unquote_shell_text(fragment: str) -> str:
-    """Return a piece of a shell word without its quotes and escapes."""
-    if fragment[0] == "'":
-        return fragment[1:-1]
+def _unquote_shell_text(piece: str) -> str:
+    if piece[0] == "'":
+        return piece[1:-1]
     # A backslash at a line's end joins two lines. Between double quotes it escapes only these.
-    if fragment[0] == '"':
-        return re.sub(r'\\([$`"\\\n])', lambda match: match[1].strip("\n"), fragment[1:-1])
-    return fragment[-1].strip("\n")
+    if piece[0] == '"':
+        return re.sub(r'\\([$`"\\\n])', lambda match: match[1].strip("\n"), piece[1:-1])
+    return piece[-1].strip("\n")

@@ -70,9 +70,9 @@ parse_alert = make_pattern_parser(r"slack|mail:[^@\s,;$]+@[^@\s,;$]+", "mail:ADD
 
 @dataclass
 class Interview:
-    """The questions, which options, the user or default answers answer."""
+    """Asks the questions that no option answers."""
 
-    asks: bool  # whether the user is asked
+    asks: bool  # if not, default answers are taken
     options: Mapping[str, Any]  # by name, None or empty for those that are not given
     services: Services | None  # None without secrets
     default_region: str  # the address of Treasure Data's API, or ""
@@ -242,7 +242,10 @@ class Interview:
         )
 
     def _parse_audience_to_create(self, text: str, *, most_namesakes: int) -> Audience:
-        """Return a new audience. Raises click.UsageError if more than `most_namesakes` have its name."""
+        """Return a new audience.
+
+        Raises click.UsageError if more than `most_namesakes` have its name, or if settings cannot contain it.
+        """
         name = text.removeprefix(_NEW_NAME_PREFIX).strip()
         if not is_writable_audience_name(name):
             raise click.UsageError(

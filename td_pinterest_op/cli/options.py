@@ -37,12 +37,12 @@ class CommonOptions:
 class NonBlankCommand(click.Command):
     """A command that accepts no blank option or argument.
 
-    It is most often an unset variable of the shell, such as `--suppress "$OPTOUTS"`. Taken for a missing option, it
-    would let people be sent who must not be.
+    A blank value is most often an unset variable of the shell, such as `--suppress "$OPTOUTS"`. Taken for a missing
+    option, it would let people be sent who must not be.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Do as click does. Raises click.BadParameter for a blank value."""
+        """Parse arguments as click does. Raises click.BadParameter, which names the option, for a blank value."""
         values, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         for parameter in self.get_params(ctx):
             value = values.get(str(parameter.name))
@@ -82,7 +82,7 @@ yes = _common_option("--yes", is_flag=True, help="Do not ask before the first wr
 
 
 def usual_options(function: _F) -> _F:
-    """Add the options of most commands that connect to a service: --env-file, --json and --quiet."""
+    """Add --env-file, --json and --quiet."""
     return env_file(as_json(quiet(function)))
 
 

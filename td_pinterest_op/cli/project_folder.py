@@ -26,7 +26,6 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import replace_in_texts
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import TEXT_TYPE, WrongValueError, has_secret_reference
-from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 
 EXPORT_ACTIONS: Mapping[str, ActionSpec] = {
     "add": Add.action,
@@ -159,10 +158,10 @@ def render_project_files(project: NewProject) -> dict[str, str]:
     if action := EXPORT_ACTIONS.get(project.job):
         files = {name: text for name, text in files.items() if not name.startswith("queries/")}
         settings = dict(project.settings)
-        for name in WITHHOLDING_LIST_NAMES:
+        for name, path in LIST_QUERY_FILES.items():
             if name in settings:
-                files[LIST_QUERY_FILES[name]] = f"{settings[name].strip()}\n"
-                settings[name] = LIST_QUERY_FILES[name]
+                files[path] = f"{settings[name].strip()}\n"
+                settings[name] = path
         if action.reads_rows:
             files["queries/people.sql"] = f"{project.query.strip()}\n"
         files["config/export.yml"] = _EXPORT_FILE_COMMENT + _render_settings(settings)
@@ -174,8 +173,10 @@ def render_project_files(project: NewProject) -> dict[str, str]:
         files = {name: text for name, text in files.items() if not name.startswith("queries/")} | project.files
         head = "".join(takewhile(lambda line: line[0] == "#", files[project.settings_path].splitlines(keepends=True)))
         others = dict(project.entries)
-        entries = [indent(render_yaml_mapping(entry), "    ").strip() for entry in others.pop("audiences", ())]
-        listed = "".join(["audiences:\n"] * bool(entries) + [f"  - {entry}\n" for entry in entries])
+        entries = others.pop("audiences", ())
+        listed = "audiences:\n" if entries else ""
+        for entry in entries:
+            listed += f"  - {indent(render_yaml_mapping(entry), '    ').strip()}\n"
         settings_text = indent(_render_settings(project.settings), "  ")
         files[project.settings_path] = f"{head}{listed}{render_yaml_mapping(others)}result_settings:\n{settings_text}"
     return _rename_project_files(files, project) if project.name else files
@@ -217,7 +218,6 @@ def _enable_alert(text: str, alert: str) -> str:
 
 
 def _render_settings(settings: Mapping[str, Any]) -> str:
-    """Return settings as YAML, one a line, each with its comment."""
     text = ""
     for name, value in settings.items():
         comment = EXPORT_SETTINGS.by_name[name].comment
@@ -235,7 +235,10 @@ def _render_yaml_value(value: Any) -> str:
 
 
 def format_yaml_value(value: Any) -> str:
-    """Return a value as YAML on one line, with each `$` doubled, as digdag halves it. Raises SettingsError for `${`."""
+    """Return a value as YAML on one line, with each `$` doubled, which digdag halves in values, and not in keys.
+
+    Raises SettingsError for a value with a template.
+    """
     if "${" in str(value):
         raise SettingsError("an answer contains a template, which digdag would fill in: leave it out")
     text = json.dumps(replace_in_texts(value, "$", "$$"), ensure_ascii=False)

@@ -34,7 +34,10 @@ Row = Mapping[str, object]
 
 @contextlib.contextmanager
 def tolerate_stream_errors() -> Iterator[None]:
-    """Print a question mark for a character that a stream's encoding lacks; discard the rest if nobody reads it."""
+    """Within the block, print a question mark for a character that a stream's encoding lacks.
+
+    At its end, discard what is left to write to a stream that nobody reads.
+    """
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
     for stream in streams:
         stream.reconfigure(errors="replace")
@@ -81,20 +84,17 @@ def replace_program_name(text: str) -> str:
     return re.sub(r"\btd-pinterest (?=[a-z])", lambda _: f"{name} ", text)
 
 
-def print_line(renderable: str | Text | Table = "", *, stderr: bool = False, hanging_indent: int = 0) -> None:
-    """Print a text or table, wrapped at a terminal, without trailing spaces.
-
-    `hanging_indent`: spaces before all lines of a text but the first.
-    """
+def print_line(content: str | Text | Table = "", *, stderr: bool = False, hanging_indent: int = 0) -> None:
+    """Print a text or table, wrapped at a terminal, without trailing spaces."""
     out = make_console(stderr=stderr)
-    if isinstance(renderable, str):
-        renderable = Text(replace_program_name(renderable))
-    if hanging_indent and isinstance(renderable, Text):
-        renderable = Text(f"\n{' ' * hanging_indent}").join(renderable.wrap(out, out.width - hanging_indent))
+    if isinstance(content, str):
+        content = Text(replace_program_name(content))
+    if hanging_indent and isinstance(content, Text):
+        content = Text(f"\n{' ' * hanging_indent}").join(content.wrap(out, out.width - hanging_indent))
     # Not to the stream itself: whether that can be written is judged in one place.
     rendered = io.StringIO()
     out.file = rendered
-    out.print(renderable)
+    out.print(content)
     _write_line("\n".join(line.rstrip() for line in rendered.getvalue().splitlines()), stderr=stderr)
 
 

@@ -20,7 +20,6 @@ from td_pinterest_op.redaction.secret import Secret, mask_sensitive_data
 from td_pinterest_op.runtime.atomic_file import replace_file
 from td_pinterest_op.task_runtime.digdag_secrets import DigdagServer, find_local_secrets_folder
 
-# By kind of place.
 TARGET_ARGUMENT_NAMES: Mapping[str, Sequence[str]] = {
     "local": (),
     "td": ("PROJECT",),
@@ -28,7 +27,6 @@ TARGET_ARGUMENT_NAMES: Mapping[str, Sequence[str]] = {
     "file": ("PATH",),
 }
 SecretsByName = Mapping[str, Secret]
-# Where secrets were stored, in words.
 StorageDescription = str
 StoreSecrets = Callable[[SecretsByName], StorageDescription]
 

@@ -61,7 +61,6 @@ def render_page(entries: Sequence[ReportEntry], *, audience_id: str | None = Non
             number = entry.get_number(column)
             if entry.at and number is not None and not is_early:
                 points.append((entry.at, factor * number))
-        # None for fewer than two points in time.
         chart = draw_line_chart(points, label=f"{heading}, over time", value_format=value_format)
         if chart:
             charts[heading] = chart

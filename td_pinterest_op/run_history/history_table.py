@@ -1,7 +1,4 @@
-"""The columns, rows and SQL of the history table. A row is about a try of a run, a status check or a lift comparison.
-
-Each statement begins with a line that names its purpose.
-"""
+"""The columns, rows and SQL of the history table. A row is about a try of a run, a status check or a comparison."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -51,7 +48,7 @@ COLUMN_TYPES: Mapping[str, str] = {
 }
 """The columns, with Trino's types. Most hold a statistic of a run: `rows_read` is `rows.read`.
 
-Tables of earlier versions lack some, such as `is_usable` and `is_dry_run`.
+Tables of earlier versions lack some.
 """
 
 # Text from elsewhere, which could name a person or a secret.
@@ -101,13 +98,10 @@ def build_run_row(statistics: Mapping[str, Any]) -> HistoryRow:
 
 def build_status_check_row(audience: Mapping[str, Any]) -> HistoryRow:
     """Return the history row of a status check. `audience`: as the check stores it for digdag."""
-    figures = {"audience_status": audience.get("status"), "audience_size": audience.get("size")}
     values = convert_flags_to_columns(audience)
-    return {
-        "kind": STATUS_CHECK_ROW,
-        **figures,
-        **{name: value for name, value in values.items() if name in COLUMN_TYPES},
-    }
+    row = {name: value for name, value in values.items() if name in COLUMN_TYPES}
+    figures = {"audience_status": audience.get("status"), "audience_size": audience.get("size")}
+    return {"kind": STATUS_CHECK_ROW, **figures, **row}
 
 
 def build_lift_row(figures: Mapping[str, Any]) -> HistoryRow:

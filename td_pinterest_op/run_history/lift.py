@@ -6,7 +6,7 @@ from statistics import NormalDist
 from typing import Any
 
 COUNT_NAMES = ("people_sent", "converted_sent", "people_control", "converted_control")
-"""The counts of the query: all people of each group, and those who converted."""
+"""The columns of the query."""
 
 _DOUBT_PREFIX = "Do not trust this comparison: "
 NO_CONTROL_GROUP_SUMMARY = (

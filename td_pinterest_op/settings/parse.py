@@ -133,9 +133,9 @@ def build_settings(parsed: ParsedSettings) -> Any:
 
 
 def parse_raw_settings(value: object, *, place: str = "result_settings") -> Mapping[object, object]:
-    """Return unchecked settings: the mapping that `value` is, or that its JSON or YAML text has, or {} if it is blank.
+    """Return unchecked settings: a mapping, or that in its JSON or YAML text, or {} for a blank value.
 
-    Raises SettingsError, which calls the value `place`, for any other.
+    Raises SettingsError for any other value, which it calls `place`.
     """
     return parse_parameter(place, value, MAPPING_TYPE) or {}
 
@@ -163,7 +163,7 @@ def parse_values(
     environ: Mapping[str, str],
     for_this_run: Mapping[str, object] = MappingProxyType({}),
 ) -> ParsedSettings:
-    """Return the parsed values of `settings`, some of which those `for_this_run` replace, and every problem in them."""
+    """Return the parsed values of `settings`, and every problem in them. `for_this_run` replaces some of them."""
     parsed = ParsedSettings(table=table, for_this_run=tuple(for_this_run))
     whole = {**settings, **for_this_run}
     lost_digits = []

@@ -25,7 +25,7 @@ from td_pinterest_op.settings.types import (
     parse_number,
 )
 
-_MOST_CONTROL_PERCENT = 50  # in a control group
+_MOST_CONTROL_PERCENT = 50
 _CONTROL_KEYS = ("percent", "salt", "by")
 
 # AudienceStatus of Pinterest's API 5.28; REMOVED is the operator's own word for an audience that is gone.
@@ -137,8 +137,6 @@ def _parse_items(item_type: SettingType, value: object) -> list[str]:
 
 
 def _build_list_type(item_type: SettingType) -> SettingType:
-    """Return the setting type of one or more different items."""
-
     def parse_list_of_items(value: object) -> tuple[Any, ...]:
         items = tuple(dict.fromkeys(_parse_items(item_type, value)))
         if not items:

@@ -5,9 +5,9 @@ tables of docs/settings.md are written from that of an export.
 """
 
 # To add a setting of an export:
-# 1. Test how it is read (tests/unit/settings/test_parse.py) and what it does (the file of tests/e2e about its subject;
-#    a limit: tests/e2e/test_plan_and_limits.py and tests/mirror/test_mirror.py). If it can stop an export or withhold
-#    people, add it to tests/e2e/restrictions.py, which tries every entry point with it.
+# 1. Test how it is read (tests/unit/settings/test_parse.py) and what it does (tests/e2e; a limit:
+#    tests/e2e/test_plan_and_limits.py and tests/mirror/test_mirror.py). If it can stop an export or withhold people,
+#    add it to tests/e2e/restrictions.py, which tries every entry point with it.
 # 2. Declare it in `ExportSettings` or a class that it inherits, with its type (settings/types.py), its default, and the
 #    helper for the actions that use it. `restricts=True` makes an action that cannot honour it refuse it.
 # 3. Use `settings.NAME` in the place of its subject: the request (audiences/request.py), reading rows
@@ -19,10 +19,10 @@ tables of docs/settings.md are written from that of an export.
 # 5. Add a row to docs/settings.md, then run `.venv/bin/python -m tests.readme`. Add a line to CHANGELOG.md.
 # Messages, `check`, the command line, entries of a list and activations follow by themselves.
 #
-# To add a setting of `pinterest_status` or `pinterest_erase`: a field of its class below; its use in status.py
+# To add a setting of `pinterest_status` or `pinterest_erase`: a field of its class; its use in status.py
 # (tests/unit/test_status.py) or erase.py (tests/e2e/test_erase.py); how it is read in
 # tests/unit/settings/test_entry_points.py; a row in docs/reference.md ("Configuration"); a line in
-# workflows/config/status.yml or workflows/config/erase.yml, and in CHANGELOG.md.
+# workflows/config/status.yml or erase.yml, and in CHANGELOG.md.
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace

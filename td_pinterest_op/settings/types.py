@@ -154,7 +154,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
 
 
 def build_word_type(*words: str) -> SettingType:
-    """Return the `build_choice_type` of words that stand for themselves."""
+    """Return the setting type of a word that stands for itself."""
     return build_choice_type(dict(zip(words, words, strict=True)))
 
 
