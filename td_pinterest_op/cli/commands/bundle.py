@@ -16,7 +16,7 @@ from td_pinterest_op.errors import SettingsError
 Examples:
   td-pinterest bundle build/audiences pinterest_export.dig pinterest_status.dig
   td-pinterest bundle build/audiences --update
-""",
+"""
 )
 @click.argument("folder", type=options.PATH_TYPE)
 @click.argument("workflows", metavar="[WORKFLOW.dig...]", nargs=-1)
@@ -27,9 +27,7 @@ Examples:
     help="Include every library that the operator imports, in pure Python, for an image that lacks some.",
 )
 @click.option(
-    "--with-phone-numbers",
-    is_flag=True,
-    help="Include the library for phone numbers, which a column `phone` needs.",
+    "--with-phone-numbers", is_flag=True, help="Include the library for phone numbers, which a column `phone` needs."
 )
 @options.quiet
 def bundle(

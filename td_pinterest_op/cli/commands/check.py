@@ -10,9 +10,7 @@ from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.runtime.text import format_count
 
 
-@options.command(
-    "\b\nExamples:\n  td-pinterest check pinterest_export.dig\n  td-pinterest check *.dig --format github",
-)
+@options.command("\b\nExamples:\n  td-pinterest check pinterest_export.dig\n  td-pinterest check *.dig --format github")
 @click.argument("files", metavar="FILE.dig...", nargs=-1, required=True, type=options.PATH_TYPE)
 @click.option("--format", "form", type=click.Choice(["text", "github"]), default="text", help="How findings are shown.")
 @options.as_json

@@ -26,9 +26,7 @@ ERRORS_BY_NAME: Mapping[str, type[ExportError]] = {
 }
 
 
-@options.command(
-    "\b\nExamples:\n  td-pinterest explain not_an_email\n  td-pinterest explain AudienceError",
-)
+@options.command("\b\nExamples:\n  td-pinterest explain not_an_email\n  td-pinterest explain AudienceError")
 @click.argument("name", metavar="[REASON|ERROR]", required=False)
 @options.as_json
 def explain(common: options.CommonOptions, name: str | None) -> None:

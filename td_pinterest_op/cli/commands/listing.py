@@ -40,9 +40,7 @@ def accounts(common: options.CommonOptions, name_part: str | None) -> None:
     _print_matching_rows(common, rows, name_part)
 
 
-@options.command(
-    "\b\nExamples:\n  td-pinterest audiences\n  td-pinterest audiences --name shoppers --json",
-)
+@options.command("\b\nExamples:\n  td-pinterest audiences\n  td-pinterest audiences --name shoppers --json")
 @options.ad_account
 @options.name_filter
 @options.usual_options

@@ -27,7 +27,7 @@ _DEFAULT_DIGDAG_SERVER = "http://127.0.0.1:65432"  # the server that the digdag 
 
 @options.command(
     "\b\nExamples:\n  td-pinterest push audiences build/audiences\n"
-    "  td-pinterest push audiences build/audiences --with digdag",
+    "  td-pinterest push audiences build/audiences --with digdag"
 )
 @click.argument("project")
 @click.argument("folder", type=options.PATH_TYPE)
