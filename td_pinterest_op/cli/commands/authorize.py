@@ -1,4 +1,4 @@
-"""`td-pinterest authorize`: a refresh token by consent, stored where exports look for it."""
+"""`td-pinterest authorize`."""
 
 import secrets
 import sys
@@ -67,7 +67,7 @@ Examples:
 )
 @click.option(
     "--to",
-    "target_kind",
+    "kind",
     type=click.Choice(tuple(TARGET_ARGUMENT_NAMES)),
     default="local",
     show_default=True,
@@ -93,7 +93,7 @@ Examples:
 @options.yes
 def authorize(
     common: options.CommonOptions,
-    target_kind: str,
+    kind: str,
     target_arguments: tuple[str, ...],
     redirect: str,
     no_browser: bool,
@@ -111,7 +111,7 @@ def authorize(
     shown.
     """
     credentials = find_credentials(common.env_file)
-    store = make_store_function(target_kind, target_arguments, credentials.environ)
+    store = make_store_function(kind, target_arguments, credentials.environ)
     if not common.yes:
         screen.require_terminal(_STORE_QUESTION)
     state = secrets.token_urlsafe(32)
@@ -190,7 +190,7 @@ def authorize(
     older = credentials.sources.get(REFRESH_TOKEN_VARIABLE, "")
     # Where commands look before the target. Only digdag reads the secrets of a project.
     earlier = {"local": (ENVIRONMENT_SOURCE,), "file": (ENVIRONMENT_SOURCE, LOCAL_SECRETS_SOURCE)}
-    for place in earlier.get(target_kind, ()):
+    for place in earlier.get(kind, ()):
         if older.startswith(place):
             screen.print_note(
                 f"Commands find the older refresh token in {older} before this one. Delete it: "
@@ -199,7 +199,7 @@ def authorize(
 
 
 def _complete_app_credentials(credentials: Credentials) -> Credentials:
-    """Return the credentials without a refresh token, and with the app's, for which the user is asked if need be."""
+    """Return the credentials without a refresh token. Ask for those of the app that are missing."""
     environ = dict(credentials.environ)
     sources = {name: place for name, place in credentials.sources.items() if name != REFRESH_TOKEN_VARIABLE}
     for name in ("PINTEREST_CLIENT_ID", "PINTEREST_CLIENT_SECRET"):
@@ -218,10 +218,7 @@ def _complete_app_credentials(credentials: Credentials) -> Credentials:
 
 
 def _open_browser_and_wait(url: str, state: str, redirect: str, timeout: int) -> RedirectParameters:
-    """Open the consent page, and return the parameters with which Pinterest redirects to `redirect`.
-
-    Raises AccountError without a redirect in `timeout` seconds.
-    """
+    """Open the consent page, and return the parameters with which Pinterest redirects to `redirect`."""
     # Listening first: a browser that is logged in and has approved before comes back at once.
     with RedirectServer(redirect, state=state) as server:
         screen.print_note(f"Waiting at {redirect} for your approval.")
@@ -239,10 +236,7 @@ def _open_browser_and_wait(url: str, state: str, redirect: str, timeout: int) ->
 
 
 def _exchange_code(app: RenewableTokens, *, code: Secret, redirect: str) -> tuple[Grant, SecretsByName]:
-    """Exchange the consent code for tokens. Return what Pinterest granted, and the secrets to store.
-
-    `redirect`: the address to which Pinterest sent the code. Raises AccountError if the user granted too little.
-    """
+    """Exchange the consent code, sent to `redirect`, for tokens. Return the grant and the secrets to store."""
     grant = app.request_grant(
         {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect},
         purpose="exchange the code for a refresh token",

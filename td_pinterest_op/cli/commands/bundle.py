@@ -1,4 +1,4 @@
-"""`td-pinterest bundle`: a project folder for `digdag run`, `digdag push` and `td wf push`, and its update."""
+"""`td-pinterest bundle`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +32,6 @@ Examples:
 @options.quiet
 def bundle(
     common: options.CommonOptions,
-    /,
     folder: Path,
     workflows: Sequence[str],
     update: bool,

@@ -1,4 +1,4 @@
-"""`td-pinterest check`: what a run would say about the exports of workflows, before anything runs."""
+"""`td-pinterest check`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +27,7 @@ def check(common: options.CommonOptions, files: tuple[Path, ...], form: str) -> 
     else:
         for finding in every:
             line = str(finding)
-            if form == "github":  # a workflow command, with which GitHub Actions annotates the line
+            if form == "github":  # GitHub Actions shows it at the line
                 path = str(finding.path).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
                 message = finding.message.replace("%", "%25")
                 line = f"::{finding.level} file={path},line={finding.line},title={finding.code}::{message}"

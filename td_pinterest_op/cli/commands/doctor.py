@@ -1,4 +1,4 @@
-"""`td-pinterest doctor`: a line for each thing that an export needs."""
+"""`td-pinterest doctor`."""
 
 # To add a check:
 # 1. Test it (tests/e2e/cli/test_doctor.py, and the golden file). Treasure Data's answer: tests/emulators/td/app.py.
@@ -28,7 +28,7 @@ from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ExportSettings, StatusSettings
 from td_pinterest_op.task_runtime.task import parse_endpoints
 
-# The sign of each status, its replacement on a terminal that has only ASCII, and its style.
+# A sign, the one for a terminal that has only ASCII, and a style.
 _STATUS_SIGNS = {"ok": ("✓", "ok", "green"), "warning": ("!", "!", "yellow"), "error": ("✗", "x", "bold red")}
 
 

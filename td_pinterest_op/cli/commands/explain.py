@@ -1,4 +1,4 @@
-"""`td-pinterest explain`: what a reason or an error means, and what to do."""
+"""`td-pinterest explain`."""
 
 import inspect
 from collections.abc import Mapping

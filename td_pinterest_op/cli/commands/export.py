@@ -1,4 +1,4 @@
-"""`td-pinterest export`: an export without a workflow."""
+"""`td-pinterest export`."""
 
 import json
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Do everything up to the plan; write nothing to Pinterest.")
 @click.option(
     "--write",
-    "project_folder",
+    "folder",
     type=options.PATH_TYPE,
     metavar="FOLDER",
     help="Then make a new project folder with this export as a workflow, as `init` does.",
@@ -58,15 +58,15 @@ Examples:
 @options.ad_account
 @options.audience
 @options.usual_options
-def export(common: CommonOptions, settings: Path, dry_run: bool, project_folder: Path | None, **source: Any) -> int:
+def export(common: CommonOptions, settings: Path, dry_run: bool, folder: Path | None, **source: Any) -> int:
     """Run an export of a job or a query once, from this terminal.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
     audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. The same
     command on the same day (in UTC) continues where a stopped or killed one left off.
     """
-    if project_folder:
-        require_new_folder(project_folder)
+    if folder:
+        require_new_folder(folder)
     credentials = find_credentials(common.env_file)
     in_file = files.read_settings_file(settings)
     of_workflow = fill_in_account_and_audience(
@@ -87,7 +87,7 @@ def export(common: CommonOptions, settings: Path, dry_run: bool, project_folder:
         if source[name] and not is_used:
             raise click.UsageError(f"--{name} has no effect without --query, --suppress or --consent: leave it out")
     # Before anything is sent, since no workflow may be able to repeat the export.
-    project = _build_project(action, of_workflow, params) if project_folder and action else None
+    project = _build_project(action, of_workflow, params) if folder and action else None
     credentials.require_variables(*PINTEREST_SECRETS_BY_VARIABLE, *(["TD_API_KEY"] if reads_rows else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")
     # The same for the same command on the same day, so that a killed run resumes.
@@ -98,7 +98,7 @@ def export(common: CommonOptions, settings: Path, dry_run: bool, project_folder:
         screen.print_json(statistics)
     else:
         _print_statistics(statistics)
-    if project_folder is None or project is None:
+    if folder is None or project is None:
         return 0
     name = statistics["audience_name"] or ""
     # `$ {` is where the name may have had a template.
@@ -106,8 +106,8 @@ def export(common: CommonOptions, settings: Path, dry_run: bool, project_folder:
         project.settings["expected_audience_name"] = name
     if region := credentials.environ.get("TD_API_SERVER"):
         project.environment["TD_API_SERVER"] = region
-    is_right = create_and_check_folder(project_folder, [project], common)
-    print_next_commands(project_folder, project, common)
+    is_right = create_and_check_folder(folder, [project], common)
+    print_next_commands(folder, project, common)
     return 0 if is_right else 1
 
 
@@ -132,13 +132,13 @@ def _build_project(action: ActionSpec, settings: Mapping[str, Any], params: Mapp
 
 
 def fill_in_account_and_audience(
-    file_settings: Mapping[str, object], credentials: Credentials, common: CommonOptions
+    in_file: Mapping[str, object], credentials: Credentials, common: CommonOptions
 ) -> dict[str, object]:
     """Return the settings of a file, overridden by options and completed from the environment.
 
     Raises click.UsageError for --audience with an action that creates an audience.
     """
-    raw = {"type": "pinterest", "audience_type": "customer_list", **file_settings}
+    raw = {"type": "pinterest", "audience_type": "customer_list", **in_file}
     if common.ad_account or not raw.get("ad_account_id"):
         raw["ad_account_id"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     of_audience = {name for name in raw if name.startswith("audience_id")}
@@ -152,19 +152,16 @@ def fill_in_account_and_audience(
     return raw
 
 
-def _read_withholding_queries(source: Mapping[str, Any], file_settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the SQL of the settings `suppress` and `consent`, from the options or from the file of --settings.
-
-    Raises click.UsageError if both have one, SettingsError for a file with SQL that cannot be read.
-    """
+def _read_withholding_queries(source: Mapping[str, Any], in_file: Mapping[str, Any]) -> dict[str, str]:
+    """Return the SQL of the settings `suppress` and `consent`, from the options or from the file of --settings."""
     lists = {}
     for name in WITHHOLDING_LIST_NAMES:
-        if source[name] and name in file_settings:
+        if source[name] and name in in_file:
             raise click.UsageError(f"--{name}: the file of --settings has {name}, too: leave one of them out")
         if source[name]:
             lists[name] = files.read_sql_option(source[name], f"--{name}")
-        elif not is_left_out(file_settings.get(name)):  # a blank one is an error, which the run names
-            lists[name] = files.read_sql_option(str(file_settings[name]), f"`{name}`")
+        elif not is_left_out(in_file.get(name)):  # a blank one is an error, which the run names
+            lists[name] = files.read_sql_option(str(in_file[name]), f"`{name}`")
     return lists
 
 

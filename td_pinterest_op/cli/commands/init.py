@@ -1,4 +1,4 @@
-"""`td-pinterest init`: a new project folder for one job, made by asking."""
+"""`td-pinterest init`."""
 
 import contextlib
 from collections.abc import Sequence
@@ -25,15 +25,15 @@ from td_pinterest_op.cli.project_folder import (
 )
 from td_pinterest_op.errors import StoppedError
 
-_HELP_EXAMPLES = """\b
+
+@options.command(
+    """\b
 Examples:
   td-pinterest init build/audiences
   td-pinterest init build/audiences --from old/export.dig
   td-pinterest init build/audiences --job mirror --audience 2542620905475 --database shop --query people.sql --yes
 """
-
-
-@options.command(_HELP_EXAMPLES)
+)
 @click.argument("folder", type=options.PATH_TYPE)
 @click.option(
     "--from",
@@ -84,7 +84,6 @@ Examples:
 @options.quiet
 def init(
     common: options.CommonOptions,
-    /,
     folder: Path,
     existing: Sequence[Path],
     task: str,
@@ -134,25 +133,25 @@ def init(
     is_right = create_and_check_folder(folder, projects, common)
     try:
         for project in exports if dry_run else ():
-            # Nothing but the plan is wanted, and the history keeps runs.
+            # Only the plan is wanted, and the history keeps runs.
             settings = {**project.settings, "history": None, "dry_run": True}
             params = {"query": project.query, **project.td, **project.parameters} if project.query else {}
             of_run = credentials.build_task(result_settings=settings, **params)
             screen.print_line(str(run_export_task(of_run, credentials, common)["summary"]))
-    finally:  # the folder stays, also if the dry run fails
+    finally:  # the folder stays if the dry run fails
         print_next_commands(folder, projects[0], common)
     return 0 if is_right else 1
 
 
 def _run_interview(
-    asks: bool, option_values: dict[str, Any], credentials: Credentials, common: options.CommonOptions
+    asks: bool, given: dict[str, Any], credentials: Credentials, common: options.CommonOptions
 ) -> NewProject:
-    """Return the project that the options in `option_values`, and the user's answers if `asks`, describe."""
-    option_values["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
-    # The variable holds the id of an existing audience, which the other jobs do not use.
-    acts_on_existing = (option_values["job"] or "add") in EXPORT_ACTIONS.keys() - {"create"}
-    if common.yes and acts_on_existing and not option_values["audience"]:
-        option_values["audience"] = credentials.environ.get("PINTEREST_AUDIENCE_ID")
+    """Return the project that the options, and the user's answers if `asks`, describe."""
+    given["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
+    # The variable has the id of an existing audience, which other jobs do not use.
+    acts_on_existing = (given["job"] or "add") in EXPORT_ACTIONS.keys() - {"create"}
+    if common.yes and acts_on_existing and not given["audience"]:
+        given["audience"] = credentials.environ.get("PINTEREST_AUDIENCE_ID")
     with contextlib.ExitStack() as stack:
         services = None
         if credentials.sources.keys() >= PINTEREST_SECRETS_BY_VARIABLE.keys():
@@ -163,4 +162,4 @@ def _run_interview(
                 "run `td-pinterest authorize`"
             )
         region = credentials.environ.get("TD_API_SERVER", "")
-        return interview.Interview(asks, option_values, services, region).ask_all()
+        return interview.Interview(asks, given, services, region).ask_all()

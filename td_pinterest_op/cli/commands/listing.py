@@ -1,4 +1,4 @@
-"""`td-pinterest accounts`, `audiences`, `lists` and `audience`: what exists on Pinterest."""
+"""`td-pinterest accounts`, `audiences`, `lists` and `audience`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -23,8 +23,6 @@ from td_pinterest_op.report.figures import format_share
 from td_pinterest_op.run_history.history_table import FAILED_OUTCOME
 
 _STATUS_BY_MAY_WRITE = {None: "roles not shown", True: "may export", False: "may read only"}
-# What the tables of a listing leave out.
-_HIDDEN_COLUMNS = ("seed_audience_id", "removed", "batches")
 
 
 @options.command("\b\nExample:\n  td-pinterest accounts")
@@ -53,10 +51,10 @@ def audiences(common: options.CommonOptions, name_part: str | None) -> None:
 
 @options.command("\b\nExamples:\n  td-pinterest lists\n  td-pinterest lists --left-behind")
 @options.ad_account
-@click.option("--left-behind", "only_unused", is_flag=True, help="Only lists that no audience uses.")
+@click.option("--left-behind", is_flag=True, help="Only lists that no audience uses.")
 @options.name_filter
 @options.usual_options
-def lists(common: options.CommonOptions, only_unused: bool, name_part: str | None) -> None:
+def lists(common: options.CommonOptions, left_behind: bool, name_part: str | None) -> None:
     """List the customer lists of the ad account, and mark those that no audience uses.
 
     Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. For
@@ -71,7 +69,7 @@ def lists(common: options.CommonOptions, only_unused: bool, name_part: str | Non
             _build_customer_list_row(each, used_by.get(str(each["id"]), []))
             for each in api.list_entities("customer_lists")
         ]
-    if only_unused:
+    if left_behind:
         rows = [row for row in rows if row["left_behind"]]
     _print_matching_rows(common, rows, name_part)
 
@@ -110,7 +108,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
     past: list[dict[str, Any]] = []
     for entry in read_history_entries(history, audience_id=row["id"], env_file=common.env_file) if history else ():
         outcome = "dry run" if entry.is_dry_run else "ok"
-        # Erasures of its ad account, which are about every audience, are among them.
+        # Erasures, which are about every audience, may be of another ad account.
         if entry.get_text("ad_account_id") in ("", api.ad_account_id):
             past.append(
                 {
@@ -184,4 +182,5 @@ def _print_matching_rows(common: options.CommonOptions, rows: Sequence[dict[str,
     if not matching:
         screen.print_note("There is nothing to show.")
         return
-    screen.print_table(matching, columns=[name for name in matching[0] if name not in _HIDDEN_COLUMNS])
+    hidden = ("seed_audience_id", "removed", "batches")
+    screen.print_table(matching, columns=[name for name in matching[0] if name not in hidden])

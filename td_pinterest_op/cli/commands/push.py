@@ -1,4 +1,4 @@
-"""`td-pinterest push`: update a project folder, check it, push it, and say how to set the project's secrets."""
+"""`td-pinterest push`."""
 
 import os
 import re
@@ -22,7 +22,6 @@ _PLAIN_CREDENTIAL_PATTERN = re.compile(
     rb"(?:PINTEREST_CLIENT_SECRET|PINTEREST_REFRESH_TOKEN|TD_API_KEY)=['\"]?[^\s'\"$#]"
 )
 _COMMAND_BY_PROGRAM = {"td": ("td", "wf"), "digdag": ("digdag",)}
-_DEFAULT_DIGDAG_SERVER = "http://127.0.0.1:65432"  # the server that the digdag command asks by default
 
 
 @options.command(
@@ -39,7 +38,7 @@ _DEFAULT_DIGDAG_SERVER = "http://127.0.0.1:65432"  # the server that the digdag 
     "[default: td if there is one]",
 )
 @options.quiet
-def push(common: options.CommonOptions, /, project: str, folder: Path, program: str | None) -> None:
+def push(common: options.CommonOptions, project: str, folder: Path, program: str | None) -> None:
     """Push a project folder as PROJECT.
 
     First updates the operator in the folder, and checks its workflows. The last line says how to set the project's
@@ -67,7 +66,7 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     findings = dict.fromkeys(finding for workflow in checked for finding in workflow.findings)
     for finding in findings:
         screen.print_note(str(finding))
-    # The old connector may run beside this operator for a day.
+    # The built-in connector may run beside this operator for a day.
     if any(finding.level == "error" and finding.code != BUILT_IN_CONNECTOR_CODE for finding in findings):
         raise SettingsError(f"{folder} has errors, which are named above: nothing was pushed. Correct them first")
     common.print_note(f"Pushing {folder} as {project}")
@@ -81,7 +80,7 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
     address = None
     look = f"; `td-pinterest doctor --project {shlex.quote(project)}` names those that it lacks"
     if program == "digdag":
-        address = server or _DEFAULT_DIGDAG_SERVER
+        address = server or "http://127.0.0.1:65432"  # which digdag asks by default
         look = ""
         paths = {path for workflow in checked for path in workflow.files}
         used = "\n".join(
@@ -93,12 +92,11 @@ def push(common: options.CommonOptions, /, project: str, folder: Path, program: 
                 "refresh token that Pinterest renews could not be stored, and would be lost"
             )
     text = f"{project} is pushed. `{build_authorize_command(project, address)}` sets its secrets for Pinterest{look}"
-    # The commands are there to be copied: the line is not wrapped.
-    click.echo(screen.replace_program_name(text))
+    click.echo(screen.replace_program_name(text))  # not wrapped: the commands are there to be copied
 
 
 def _choose_program(named: str | None) -> str:
-    """Return the command that pushes: the `named` one, or else td, or else digdag. Raises SettingsError without it."""
+    """Return the command that pushes: the `named` one, else td, else digdag."""
     found = [name for name in _COMMAND_BY_PROGRAM if shutil.which(name)]
     if not found:
         raise SettingsError("there is neither td nor digdag on the PATH: install the one that you push with")

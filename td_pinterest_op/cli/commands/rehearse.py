@@ -1,4 +1,4 @@
-"""`td-pinterest rehearse`: announce the steps, ask, run them, and show what they found out."""
+"""`td-pinterest rehearse`."""
 
 import json
 import logging
@@ -40,12 +40,7 @@ Examples:
 """
 )
 @click.option("--only", metavar="STEP,…", help="Only these steps, and what they need.")
-@click.option(
-    "--no-large",
-    "without_large_batches",
-    is_flag=True,
-    help="Leave out the step batches, those of more than 10,000 records.",
-)
+@click.option("--no-large", is_flag=True, help="Leave out the step batches, those of more than 10,000 records.")
 @click.option(
     "--output",
     type=options.FILE_TYPE,
@@ -56,7 +51,7 @@ Examples:
 @options.yes
 @options.ad_account
 @options.usual_options
-def rehearse(common: options.CommonOptions, only: str | None, without_large_batches: bool, output: Path) -> None:
+def rehearse(common: options.CommonOptions, only: str | None, no_large: bool, output: Path) -> None:
     """Send test requests to find out what Pinterest does where its documentation is silent.
 
     Says first what it does and what it leaves behind, and asks. It creates customer lists and an audience of its own in
@@ -70,7 +65,7 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
     requested = {name.strip() for name in only.split(",")} if only else set(known)
     if unknown := requested.difference(known):
         raise click.UsageError(f"--only: there is no step {', '.join(unknown)}: the steps are {', '.join(known)}")
-    if without_large_batches:
+    if no_large:
         requested.discard("batches")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: create it, or name another file")
@@ -128,10 +123,7 @@ def rehearse(common: options.CommonOptions, only: str | None, without_large_batc
 def _run_and_clean_up(
     rehearsal: Rehearsal, steps: Sequence[Step], common: options.CommonOptions
 ) -> list[dict[str, Any]]:
-    """Run the steps, and remove the rehearsal's audience at the end. Return a row for each step.
-
-    Raises PinterestError if the audience cannot be removed, and StoppedError, which says whether it is left.
-    """
+    """Run the steps, and remove the rehearsal's audience at the end. Return a row for each step."""
     timing = rehearsal.services.timing
     done: list[dict[str, Any]] = []
     try:

@@ -1,4 +1,4 @@
-"""`td-pinterest report`: one HTML page from the statistics of a run, or from the history."""
+"""`td-pinterest report`."""
 
 import contextlib
 import json
@@ -74,7 +74,7 @@ def report(
             )
     else:
         runs = read_history_entries(history or "", audience_id=audience, env_file=common.env_file)
-    from td_pinterest_op.report.page import render_page  # with the library for charts, which takes time to import
+    from td_pinterest_op.report.page import render_page  # whose library for charts takes time
 
     page = render_page(runs, audience_id=audience, now=datetime.now(timezone.utc))
     write_report_page(output, page)
@@ -85,17 +85,17 @@ def report(
 
 
 def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[ReportEntry]:
-    """Return the latest entries of the table `history`, oldest first, for one audience or all (`audience_id` None).
+    """Return the latest entries of a history, oldest first. `history`: its database and table.
 
-    Among those of one audience are erasures, which are about every audience. Raises click.UsageError for a wrong table
-    name.
+    `audience_id`: only those of this audience, and erasures, which are about every audience. Raises click.UsageError
+    for a wrong name.
     """
     named = _TABLE_NAME_PATTERN.fullmatch(history)
     if named is None:
         raise click.UsageError("--history must name a database and a table, such as shop.pinterest_history")
     table = named["table"]
     only = f" WHERE audience_id = '{audience_id}' OR action = 'erase'" if audience_id else ""
-    # A table that an older version made has fewer columns.
+    # Tables of older versions have fewer columns.
     query = f"SELECT * FROM {table}{only} ORDER BY time DESC LIMIT {_MOST_HISTORY_ROWS}"  # noqa: S608
     source = JobOrQuery(query=query, database=named["database"], purpose="history")
     credentials = find_credentials(env_file)

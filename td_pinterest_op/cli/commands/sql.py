@@ -1,4 +1,4 @@
-"""`td-pinterest sql`: statements for a user's own query."""
+"""`td-pinterest sql`."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -35,11 +35,6 @@ log = logging.getLogger(__name__)
 NAME_PREFIX = "td_pinterest_op rehearsal"
 # The default of limit_records_per_request.
 DEFAULT_BATCH_SIZE = 10_000
-_LARGER_BATCH_SIZES = (20_000, 50_000, 100_000)
-_CONCURRENT_BATCH_COUNTS = (1, 2, 4, 8)
-_SECOND_LIST_RECORDS = 1_000
-_TWO_KEY_RECORDS = 100
-_TWO_KEY_LAYOUT = RecordLayout(("email", "maid"))
 # In seconds, as is the pause between two looks.
 _LONGEST_WAIT_FOR_WRITE_TO_SHOW = 60.0
 _SHORTEST_POLL_SECONDS = 0.5
@@ -54,24 +49,21 @@ Verdict = str
 
 @dataclass(kw_only=True)
 class RehearsalFacts:
-    """What a rehearsal has found out about Pinterest (None: unknown).
-
-    `…_seconds`: the time from a change until a read of Pinterest shows it.
-    """
+    """What a rehearsal has found out (None: unknown). `…_seconds`: from a change until a read of Pinterest shows it."""
 
     refresh_rotates: bool | None = None  # whether a refresh issues a new refresh token
     old_refresh_token_lives: bool | None = None  # whether the old one stays valid then
-    list_without_records: bool | None = None  # whether a list can be created without records
+    list_without_records: bool | None = None  # whether Pinterest creates one
     records_v2: bool | None = None  # whether a row may combine several identifiers of a person
-    largest_batch: int | None = None  # the most records that one request took
-    batch_too_large_status: int | None = None  # of the response to the next larger request; None without a response
-    batches_at_once: int | None = None  # the most batches that were taken at the same time
-    list_readable_seconds: float | None = None  # until a new list can be read by its id
-    list_listed_seconds: float | None = None  # until it is among the listed ones
+    largest_batch: int | None = None  # in records
+    batch_too_large_status: int | None = None  # of the response to a larger one; None without a response
+    batches_at_once: int | None = None
+    list_readable_seconds: float | None = None  # by its id
+    list_listed_seconds: float | None = None
     move_obeyed: bool | None = None  # whether an audience uses a list to which it was switched
     move_seconds: float | None = None  # until it shows that list
-    removed_readable: bool | None = None  # whether a removed audience can still be read
-    removed_again: bool | None = None  # whether it can be removed a second time
+    removed_readable: bool | None = None  # whether a removed audience can be read
+    removed_again: bool | None = None  # whether it can be removed once more
 
 
 class Rehearsal:
@@ -135,7 +127,7 @@ class Rehearsal:
         return "created: a list needs no records" if created else "refused: a list needs records"
 
     def measure_new_list_delays(self) -> Verdict:
-        """Create the rehearsal's list, of 10,000 records, and measure how soon Pinterest shows it."""
+        """Create the rehearsal's list, and measure how soon Pinterest shows it."""
         facts = self.facts
         list_id = self._create_fake_list(DEFAULT_BATCH_SIZE)
         self.made["list"] = list_id
@@ -151,7 +143,7 @@ class Rehearsal:
     def try_larger_batches(self) -> Verdict:
         """Try how many records Pinterest accepts in a batch."""
         facts = self.facts
-        for count in _LARGER_BATCH_SIZES:
+        for count in (20_000, 50_000, 100_000):
             try:
                 self._add_records(self.api, self._make_fake_batch(count))
             except (RequestRefusedError, UnavailableError) as error:
@@ -166,7 +158,7 @@ class Rehearsal:
         return f"{count:,} records are accepted"
 
     def try_batches_at_once(self) -> Verdict:
-        """Try how many batches Pinterest accepts at the same time. None is sent twice."""
+        """Try how many batches Pinterest accepts at once. None is sent twice."""
         facts = self.facts
         batch = self._make_fake_batch(DEFAULT_BATCH_SIZE)
         client = self.api.client
@@ -176,7 +168,7 @@ class Rehearsal:
             begin.wait()
             self._add_records(api, batch)
 
-        for number in _CONCURRENT_BATCH_COUNTS:
+        for number in (1, 2, 4, 8):
             # In daemon threads: Ctrl-C must not wait for responses.
             send = partial(send_batch, threading.Barrier(number))
             futures = [start_thread(send) for _ in range(number)]
@@ -192,8 +184,8 @@ class Rehearsal:
         return f"{number} at once are accepted"
 
     def try_multi_key_records(self) -> Verdict:
-        """Try whether Pinterest accepts records that combine several identifiers of a person."""
-        rows = self._make_fake_batch(_TWO_KEY_RECORDS, layout=_TWO_KEY_LAYOUT)
+        """Try whether Pinterest accepts records with several identifiers of a person."""
+        rows = self._make_fake_batch(100, layout=RecordLayout(("email", "maid")))
         self.facts.records_v2 = self._is_request_accepted(lambda: self._add_records(self.api, rows))
         return "rows with several keys are accepted" if self.facts.records_v2 else "refused: rows with several keys"
 
@@ -209,7 +201,7 @@ class Rehearsal:
         """Try whether Pinterest switches the audience to another list."""
         facts = self.facts
         audience_id = self.made["audience"]
-        second = self._create_fake_list(_SECOND_LIST_RECORDS)
+        second = self._create_fake_list(1_000)
 
         def is_switched() -> bool:
             audience = self.api.find_audience(audience_id)
@@ -223,7 +215,7 @@ class Rehearsal:
         return "switched to another list" if facts.move_obeyed else "accepted, but not visible within a minute"
 
     def remove_audience_and_probe(self) -> Verdict:
-        """Remove the audience. Try whether it can still be read, and removed a second time."""
+        """Remove the audience. Try whether it can still be read, and removed once more."""
         facts = self.facts
         audience_id = self.made["audience"]
         if not self.api.remove_audience(audience_id):
@@ -241,7 +233,7 @@ class Rehearsal:
         return f"removed; it {read}, and removing it again is {'accepted' if facts.removed_again else 'refused'}"
 
     def ensure_audience_removed(self) -> bool:
-        """Remove the rehearsal's audience, if there is one. Return False if it may still exist. Raises StoppedError."""
+        """Remove the rehearsal's audience. Return False if it may still exist. Raises StoppedError."""
         if not self.may_have_audience:
             return True
         try:
