@@ -29,7 +29,7 @@ from td_pinterest_op.runtime.text import parse_whole_number
 
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
 
-# Of a body, compressed or not. A page of 250 audiences takes a tenth of it.
+# Compressed or not. A page of 250 audiences takes a tenth of it.
 _LARGEST_RESPONSE_BODY_BYTES = 8 * 1024 * 1024
 # The most bytes without a piece of the body among them: http.client bounds neither the responses "100 Continue" before
 # the head nor the trailers after a body. A piece is far smaller.
@@ -154,8 +154,8 @@ class _WriteTimeoutConnection(HTTPConnection):
         if self.sock is None:
             self.connect()
         self.sock.settimeout(self.write_timeout)
-        # Not `sendall`, whose limit is for all of it: a peer that reads slowly still makes progress. In pieces, since
-        # TLS would take even `send` for all of it.
+        # `sendall` has one limit for all of it, but a peer that reads slowly makes progress. In pieces, since TLS would
+        # take even `send` for all of it.
         left = memoryview(data)
         try:
             while left:
@@ -231,8 +231,7 @@ class Transport:
                 # Else urllib3 before 2.0 takes a body that breaks off for a whole one.
                 response.raw.enforce_content_length = True
                 yield response.raw
-        # AttributeError: of an older `requests`, for a Content-Type whose charset has no value. OSError: also of
-        # `requests`.
+        # A RequestException is an OSError. AttributeError: of an older `requests`, for a charset without a value.
         except (urllib3.exceptions.HTTPError, zlib.error, OSError, ValueError, AttributeError) as error:
             raise _build_no_response_error(error, url) from None
 

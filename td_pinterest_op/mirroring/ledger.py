@@ -6,7 +6,7 @@ run, numbered by the time at which it was made, in milliseconds. A row has a dig
     op                    digest  joined            figure       resent
     join, leave           yes     when it joined    1, 2: see below
     refused, out, unsure  yes
-    member                yes    (of a compaction, which has `refused` and `unsure` rows too)
+    member                yes     of a compaction only
     planned, replacing            the plan seen     rows         members sent again
     settled, replaced
     compacted                     the plan seen     members      1 if the audience was adopted
@@ -33,8 +33,8 @@ A digest is a member if its newest row is a `join` of a settled plan, or a `memb
 newest row is a `join` or `leave` of an unsettled plan, or `unsure`, is unsure: the next plan makes it join or leave
 again.
 
-Trino evaluates a CTE at every place that names it. So none is named twice, and what a run computes is in a table of its
-try (one execution of the task), which no other try reads.
+Trino evaluates a CTE at every place that names it. So none is named twice, and what a run computes is in temporary
+tables of its own.
 """
 
 import logging

@@ -28,7 +28,7 @@ _LEFTOVER_TABLE_AGE_SECONDS = 6 * 3600  # after which no run uses a temporary ta
 
 @dataclass(kw_only=True)
 class MirrorJobs:
-    """Runs the SQL statements of a mirror run as jobs. Creates temporary tables, which no other try reads.
+    """Runs a mirror's SQL statements as jobs. Creates temporary tables, which no other try reads.
 
     Methods raise JobError and TreasureDataError.
     """

@@ -53,7 +53,7 @@ class MirrorWarehouseSteps:
     figures: MirrorFigures = field(default_factory=MirrorFigures)
     _changes_table: str = ""  # has the rows of `build_changes_select`
     _list_type: str = ""  # of a customer list for the query's identifiers
-    _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # temporary, until `close`
+    _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
     def jobs(self) -> MirrorJobs:

@@ -20,7 +20,7 @@ _PLAN_TRUSTED_SECONDS = 10.0
 
 @dataclass(kw_only=True)
 class PlanGuard:
-    """Stops a mirror run from sending its plan (the run's changes) once the ledger has a newer plan of another run.
+    """Stops a mirror run from sending its plan (its changes) once another run has written a newer one.
 
     The ledger is asked after each wait (`RateLimiter.past_wait_count`), before anything else is sent, and otherwise ten
     seconds after its last answer, in a thread, while sending goes on. `trust_plan_as_newest` must be called right after

@@ -1,4 +1,4 @@
-"""Pinterest's API v5: audiences and customer lists of an ad account. Unknown fields of a response are ignored."""
+"""Pinterest's API v5: audiences and customer lists of an ad account."""
 
 # To add a request:
 # 1. Test it (tests/unit/pinterest/test_api.py), and what published clients make of the emulator's answer
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 CUSTOMER_LIST_TYPE = "CUSTOMER_LIST"
 ACTALIKE_TYPE = "ACTALIKE"
 _MOST_PAGES = 4000  # of a listing: a million entities
-# Without ownership_type, Pinterest lists audiences that others shared as well.
+# Without ownership_type, Pinterest also lists audiences that others share.
 _QUERY_BY_KIND = {"audiences": {"ownership_type": "OWNED"}}
 
 
@@ -324,7 +324,7 @@ def build_age_key(entity_id: str) -> tuple[int, str]:
 
 
 def parse_optional_field(content: Mapping[str, Any], name: str, default: Any) -> Any:
-    """Return a field of Pinterest's JSON, or `default` for null. Raises PinterestError if their types differ."""
+    """Return a field of Pinterest's JSON, `default` for null. Raises PinterestError if their types differ."""
     value = content.get(name)
     if value is None:
         return default
@@ -334,7 +334,7 @@ def parse_optional_field(content: Mapping[str, Any], name: str, default: Any) ->
 
 
 def parse_optional_id_field(content: Mapping[str, Any], name: str) -> str | None:
-    """Return an id in Pinterest's JSON, or None for null or "". Raises PinterestError for anything else."""
+    """Return an id in Pinterest's JSON, None for null or "". Raises PinterestError for anything else."""
     value = content.get(name)
     id_ = parse_id(value)
     if id_ is None and value not in (None, ""):

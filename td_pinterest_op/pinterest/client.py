@@ -31,7 +31,7 @@ AdviceByCode = Mapping[int | None, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request to Pinterest's API, without credentials."""
+    """A request to Pinterest, without credentials."""
 
     method: str
     path: str  # what follows the endpoint in the URL

@@ -1,4 +1,4 @@
-"""Rate limits shared by all requests of a run: writes per window, and no request before a time the server names."""
+"""Rate limits of all requests: writes a minute, and no request before the time that the server names."""
 
 import collections
 import contextlib

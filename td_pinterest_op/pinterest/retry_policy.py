@@ -1,6 +1,6 @@
 """The retry policy for Pinterest's responses: what to do next, and who must act.
 
-Source of the codes: Pinterest API v5, `Pinterest.Lib.Error`, and responses of the live service.
+Source of the codes: `Pinterest.Lib.Error` of API v5, and responses of the live service.
 """
 
 # To handle a status code:
@@ -23,9 +23,9 @@ from td_pinterest_op.http.transport import UNUSABLE_CONNECTION_ADVICE, Failure
 class Recovery(enum.Enum):
     """How the client continues after a failed attempt to send a request."""
 
-    RETRY = "wait as the settings say, then try again, at most retry_count times"
-    WAIT = "wait as the server says, then try again; not counted as a retry"
-    REFRESH = "get a new access token, then try again"
+    RETRY = "wait as the settings say, at most retry_count times"
+    WAIT = "wait as the server says; not counted as a retry"
+    REFRESH = "get a new access token"
     GIVE_UP = "do not try again"
 
 

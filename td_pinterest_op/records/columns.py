@@ -67,27 +67,20 @@ def find_people_columns(
         order = list(TYPES)
         columns.sort(key=lambda column: order.index(column.type.name))
     for name, of_list in list_columns.items():
-        require_common_type(f"`{name}`", of_list, columns)
+        list_types = {column.type.name for column in of_list}
+        people_types = {column.type.name for column in columns}
+        if people_types.isdisjoint(list_types):
+            raise JobError(
+                f"`{name}` selects {' and '.join(sorted(list_types))}, but the people's query selects "
+                f"{' and '.join(sorted(people_types))}: without a common type of identifier, the list would match "
+                "nobody. Select a common type in both queries"
+            )
     if control and control.by is None and not (has_single_identifier_rows(columns) and columns[0].type.is_hashed):
         raise JobError(
             f"{job.label} has no column that identifies each person for the control group: select a column with a key "
             "of each person, and name that column as `by` in `control`"
         )
     return columns
-
-
-def require_common_type(
-    list_name: str, list_columns: Sequence[IdentifierColumn], people_columns: Sequence[IdentifierColumn]
-) -> None:
-    """Raise JobError if the columns of a list and of the people have no type of identifier in common."""
-    of_list = {column.type.name for column in list_columns}
-    of_people = {column.type.name for column in people_columns}
-    if of_people.isdisjoint(of_list):
-        raise JobError(
-            f"{list_name} selects {' and '.join(sorted(of_list))}, but the people's query selects "
-            f"{' and '.join(sorted(of_people))}: without a common type of identifier, the list would match nobody. "
-            "Select a common type in both queries"
-        )
 
 
 def find_withholding_list_columns(job: Job, settings: ExportSettings) -> Sequence[IdentifierColumn]:

@@ -1,4 +1,4 @@
-"""Describe what an export is about to do (its plan), and check the limits that stop it before the first write."""
+"""Describe what an export is about to do (its plan), and check the limits that stop it."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -13,8 +13,8 @@ from itertools import chain, product
 from struct import iter_unpack
 from typing import Any, NamedTuple
 
-from td_pinterest_op.identifiers.identifier_types import EXTERNAL_ID
-from td_pinterest_op.records.columns import IdentifierColumn, choose_customer_list_type
+from td_pinterest_op.identifiers.identifier_types import EMAIL, EXTERNAL_ID
+from td_pinterest_op.records.columns import IdentifierColumn
 from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.spool import Spool
 
@@ -174,7 +174,7 @@ class PreparedRecords:
     """An export's unique records in temporary files, ready to send. Reading them may raise OSError."""
 
     files: Mapping[RecordLayout, Spool] = field(default_factory=dict)
-    list_type: str = choose_customer_list_type([])  # of a customer list that is created for the records
+    list_type: str = EMAIL.list_type  # of a customer list that is created for the records
 
     @property
     def record_count(self) -> int:
