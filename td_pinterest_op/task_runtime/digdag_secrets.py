@@ -78,7 +78,7 @@ class DigdagServer:
 
 
 def find_hosted_server(environ: Mapping[str, str]) -> DigdagServer:
-    """Return the hosted Treasure Workflow of the region that TD_API_SERVER names. Raises SettingsError without one."""
+    """Return the Treasure Workflow of the region that TD_API_SERVER names. Raises SettingsError without one."""
     hosted = _TD_HOST_PATTERN.fullmatch(urllib.parse.urlsplit(parse_endpoints(environ).treasure_data).hostname or "")
     if not hosted:
         raise SettingsError(
@@ -118,14 +118,14 @@ class RefreshTokenStore:
         self._is_local_run = self._project_id == str(LOCAL_PROJECT_ID) and not _SERVER_WORKSPACE_PATTERN.search(
             Path.cwd().as_posix()
         )
-        # The task's token may come from elsewhere: then the local secret may be another user's.
+        # If the task's token came from elsewhere, the local secret may be another user's.
         self._is_local = self._read_local_token() == self.current.reveal()
 
     def save_token_or_warn_of_expiry(self, new_token: Secret | None, valid_seconds: float | None) -> None:
         """Store a new refresh token. Without one, log a warning if the current token expires soon.
 
-        `valid_seconds`: how long the new token, or else the current one, stays valid (None: unknown). Never raises: a
-        failure is logged as a warning.
+        `valid_seconds`: how long the new token, or else the current one, stays valid (None: unknown). A failure is only
+        logged as a warning.
         """
         end = "a day that Pinterest did not name"
         if valid_seconds:
@@ -175,10 +175,7 @@ class RefreshTokenStore:
         return read_local_secret(self._secret_name, self._environ)
 
     def _write_token(self, new_token: Secret) -> None:
-        """Store a refresh token. Raises SettingsError if it cannot be stored where the old one was.
-
-        Raises OSError for a file that cannot be written, _SecretNotStoredError if the server fails at every try.
-        """
+        """Store a refresh token where the old one was. Raises SettingsError, OSError and _SecretNotStoredError."""
         name = self._secret_name
         if name is None:
             raise SettingsError("the old token is written in plain text, not as a secret")

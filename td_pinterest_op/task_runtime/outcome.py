@@ -79,7 +79,7 @@ def build_run_columns(task: Task, *, now: float) -> dict[str, Any]:
 
 
 def open_history(services: Services, table: TableName | None) -> HistoryTable | None:
-    """Return the history of a task, or None without a `table`. Raises SettingsError if no database is known."""
+    """Return the history of a task, or None without a `table`. Raises SettingsError without a known database."""
     if table is None:
         return None
     return HistoryTable(
@@ -92,7 +92,7 @@ def open_history(services: Services, table: TableName | None) -> HistoryTable | 
 
 
 def require_history_database(task: Task, table: TableName) -> str:
-    """Return the name of a history table's database. Raises SettingsError if no database is known."""
+    """Return the database of a history table. Raises SettingsError if none is known."""
     return table.database or require_database(task, needed_by=f"the history {table.table}")
 
 
@@ -110,8 +110,8 @@ def publish_outcome_and_raise(
     """Publish the outcome of a run in log, history and report page. Raise its `error`, if any, as an ExportError.
 
     `rows`: for the history; a row without an outcome gets the run's. `error_subjects`: see `add_missing_subjects`.
-    `statistics`: for the log and the page. `report`: the page's path. `write_rejected`: writes the table of rejected
-    rows. A task that starts again publishes nothing. After a signal there is no time left to write to tables.
+    `report`: the page's path. A task that starts again publishes nothing. After a signal, there is no time left to
+    write to tables.
     """
     failure = ExportError.from_exception(error) if error else None
     if failure and may_rerun_for_renewed_token(services.task, failure):
@@ -137,7 +137,7 @@ def publish_outcome_and_raise(
 
 
 def add_missing_subjects(error: ExportError, error_subjects: Sequence[tuple[str, str | None]]) -> None:
-    """Add each subject that an error's message does not name to the message, which may be read alone.
+    """Add the subjects that an error's message does not name: it may be read alone.
 
     `error_subjects`: such as ("ad account", "549755885175"), or None for an unknown id or name.
     """

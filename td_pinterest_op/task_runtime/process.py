@@ -1,8 +1,8 @@
 """The process of a task: its log, which digdag collects from stderr, its end on signals, its error, and a new try.
 
-A workflow server shows no secret to a running task. If Pinterest ends a refresh token as it issues the next one, one of
-two tasks that start with the same token is refused. That task succeeds and adds itself as a subtask: digdag resolves
-the secrets when it starts the subtask.
+A workflow server shows a running task no secret. If Pinterest ends a refresh token as it issues the next one, one of
+two tasks that start with the same token is refused. That task succeeds and adds itself as a subtask, which gets the
+current secret.
 Sources: digdag-core, agent/OperatorManager.java; digdag-standards, digdag/standards/py/runner.py.
 """
 
@@ -25,7 +25,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(label)s%(message)s"
 log_label = contextvars.ContextVar("log_label", default="")
 # The subtask's parameter with the refused token's fingerprint and the number of its refusals.
 _REFUSED_CREDENTIAL_PARAMETER = "pinterest_refused_token"
-# A token that was refused this many times in a row has not been renewed by anybody.
+# Nobody has renewed a token that was refused this many times in a row.
 _MOST_TOKEN_REFUSALS = 3
 
 
@@ -33,8 +33,7 @@ class GuardedTaskRun:
     """Context manager of a task's run. Sets up the log, ends the run on SIGTERM or SIGINT, and raises only ExportError.
 
     Any other exception could quote a row: the error that replaces it names only its type and place. Its traceback,
-    which digdag prints, has no frame of the run. A task starts again if another task may have renewed its refused
-    refresh token.
+    which digdag prints, has no frame of the run. A task may start again (see `rerun_after_refused_token`).
     """
 
     def __enter__(self) -> None:
@@ -88,7 +87,7 @@ class MaskedStderrHandler(logging.Handler):
 
 
 def may_rerun_for_renewed_token(task: Task, error: BaseException) -> bool:
-    """Whether the task may start again: only if `error` is about a token that another task may have renewed."""
+    """Whether the task may start again: `error` is about a token that another task may have renewed."""
     if not isinstance(error, AccountError) or error.refused_token is None:
         return False
     is_secret = any("${secret:" in str(value) for value in (task.params.get("_env") or {}).values())
@@ -96,10 +95,7 @@ def may_rerun_for_renewed_token(task: Task, error: BaseException) -> bool:
 
 
 def rerun_after_refused_token(error: AccountError) -> bool:
-    """If another task may have renewed the token, have digdag run the current task again, as a subtask.
-
-    Return whether it does.
-    """
+    """Have digdag run the current task again, if another task may have renewed its token. Return whether it does."""
     import digdag
 
     task = get_current_task()

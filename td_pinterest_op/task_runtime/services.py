@@ -44,7 +44,7 @@ class Services:
         return self.build_pinterest_api(self.ad_account_id)
 
     def build_pinterest_api(self, ad_account_id: str) -> Api:
-        """Return Pinterest's API for the ad account with this id."""
+        """Return Pinterest's API for an ad account."""
         return Api(client=self.client, tokens=self.tokens, ad_account_id=ad_account_id)
 
     def for_another_run(self, task: Task, stats: Stats) -> "Services":
@@ -72,12 +72,12 @@ def connect_services(
     needs_scopes: bool = False,
     concurrent_runs: int = 1,
 ) -> Iterator[Services]:
-    """Yield connections to Treasure Data and Pinterest that last until the end of the block.
+    """Yield connections that last until the end of the block.
 
-    `counts`: counts the requests that write to Pinterest. `on_new_refresh_token` gets each refresh token that Pinterest
-    issues (see `RenewableTokens`); by default it is stored where the task's own token came from. `concurrent_runs`: how
-    many runs share the connections. Raises SettingsError for an endpoint that is unsafe for secrets. The first request
-    raises AccountError if the run `needs_scopes` (REQUIRED_SCOPES) and the token lacks one.
+    `counts`: counts the requests that write to Pinterest. `on_new_refresh_token`: see `RenewableTokens`; by default it
+    stores the token where the task's own came from. `concurrent_runs`: how many runs share the connections. Raises
+    SettingsError for an endpoint that is unsafe for secrets. The first request raises AccountError if the run
+    `needs_scopes` (REQUIRED_SCOPES) and the token lacks one.
     """
     store = RefreshTokenStore(task=task, settings=settings, timing=timing)
     transport = Transport(

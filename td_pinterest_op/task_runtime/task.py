@@ -4,8 +4,8 @@
 # 1. Test how it is read (tests/unit/task_runtime/test_task.py).
 # 2. Add it to `TASK_PARAMETERS` or, for a job's, to `JOB_OPTIONS` (settings/table.py), and read it below. The emulator
 #    refuses fields of a job that it does not know (tests/emulators/td/app.py, tests/emulators/td/jobs.py).
-# 3. Describe it in docs/reference.md ("Configuration"), a job's also in docs/from-the-connector.md. Run `python -m
-#    tests.public_surface`, and add a line to CHANGELOG.md.
+# 3. Describe it in docs/reference.md ("Configuration"), a job's also in docs/from-the-connector.md. Run
+#    `python -m tests.public_surface`, and add a line to CHANGELOG.md.
 import hashlib
 import logging
 import os
@@ -46,7 +46,7 @@ _RERUN_SUBTASK_SUFFIX_PATTERN = re.compile(r"(?:\^sub\+subtask0)+$")
 
 
 class Endpoints(NamedTuple):
-    """The base URLs of Treasure Data's and Pinterest's APIs, to which secrets may be sent: https, or this machine."""
+    """The base URLs of both APIs, to which secrets may be sent: https, or this machine."""
 
     treasure_data: str
     pinterest: str
@@ -84,12 +84,12 @@ class Task:
 
     @property
     def attempt_id(self) -> str:
-        """The id of the attempt (a run of the session), or "" outside a workflow. Every local run has the id 1."""
+        """The id of the attempt (a run of the session), or "" outside a workflow. In local runs, it is 1."""
         return str(self.params.get("attempt_id") or "")
 
     @property
     def session_time(self) -> datetime | None:
-        """The session's time in UTC, or None outside a workflow. Raises SettingsError if it is no time."""
+        """The session's time in UTC, or None outside a workflow. Raises SettingsError."""
         value = self.params.get("session_time")
         if is_left_out(value):
             return None
@@ -121,7 +121,7 @@ class Task:
 
         A new attempt issues each query again, since the rows may have changed.
         """
-        # Attempt and project alone identify nothing: in local runs, both have the id 1.
+        # In local runs, the ids of attempt and project are always 1.
         values = (self.session_uuid, self.attempt_id, self.label)
         return " ".join(values) if all(values) else ""
 
@@ -133,7 +133,7 @@ class Task:
 
 
 def parse_endpoints(environ: Mapping[str, str]) -> Endpoints:
-    """Return the base URLs of both APIs. Raises SettingsError if secrets must not be sent to one of them."""
+    """Return the base URLs of both APIs. Raises SettingsError for one that is unsafe for secrets."""
     urls = []
     for name, default in _DEFAULT_ENDPOINTS.items():
         url = environ.get(name, "").strip() or default
@@ -193,7 +193,8 @@ def read_row_source(task: Task) -> JobOrQuery:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
         return replace(build_query_of_task(task, "query", str(query)), attempt_key=task.attempt_key)
-    job_id = task.td.get("last_job_id") if job_id is None else job_id
+    if job_id is None:
+        job_id = task.td.get("last_job_id")
     if is_left_out(job_id):
         raise SettingsError(
             "there is no job to export: put a td> task that writes no table before this task, or give this task a "

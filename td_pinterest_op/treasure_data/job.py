@@ -38,8 +38,8 @@ _FIRST_COMMENTS_PATTERN = re.compile(r"(?:\s*--[^\r\n]*(?:\r?\n|\r|\Z))*")
 class JobOrQuery:
     """Where rows come from: an existing job (`job_id`), or else a query, for which a job is issued.
 
-    A task that is tried again in the same digdag attempt adopts the job that the earlier try has issued for the query.
-    Without an `attempt_key`, each try issues a job of its own.
+    A later try of the task in the same digdag attempt adopts that job. Without an `attempt_key`, each try issues its
+    own.
     """
 
     job_id: str | None = None
@@ -48,7 +48,7 @@ class JobOrQuery:
     engine: str = "presto"
     attempt_key: str = field(default="", compare=False)  # see `Task.attempt_key`
     purpose: str = ""  # what the query does, for errors, if the operator wrote it itself
-    list_name: str = ""  # "suppress" or "consent", if the query belongs to such a list
+    list_name: str = ""  # "suppress" or "consent" for such a list's query
     scheduled_time: int | None = None  # Unix time from which its TD_INTERVAL counts; None: when it is issued
     job_options: Mapping[str, str] = field(default_factory=dict)  # more fields of the request, such as `priority`
     tracing: str = ""  # comment lines, added after the comments with which the query begins
@@ -57,12 +57,12 @@ class JobOrQuery:
 
     @property
     def domain_key(self) -> str:
-        """The query's domain key. Treasure Data makes one job of all requests with the same domain key."""
+        """Treasure Data makes one job of all requests with the same domain key."""
         text = " ".join((self.attempt_key or self._random, self.engine, self.database, self.query))
         return f"td_pinterest_op-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:40]}"
 
     def with_new_job_for_each_try(self, query: str) -> "JobOrQuery":
-        """Return a copy with another query, for which each try of the task issues a new job: the rows may change."""
+        """Return a copy with another query, for which each try issues a new job, since the rows may change."""
         return replace(self, query=query, attempt_key="", _random=secrets.token_hex(16))
 
 
@@ -85,12 +85,12 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The name of the result in messages, such as "the result of job 12"."""
+        """The result in messages, such as "the result of job 12"."""
         return f"the query of {self.option}" if self.option else f"the result of job {self.id}"
 
 
 def find_first_comments(query: str) -> str:
-    """Return the lines of comments with which a query begins. They may set options of the engine."""
+    """Return the comment lines with which a query begins. They may set options of the engine."""
     match = _FIRST_COMMENTS_PATTERN.match(query)
     return match[0] if match else ""
 
@@ -121,7 +121,7 @@ def run_statement_job(td: TreasureData, source: JobOrQuery) -> str:
 def _run_until_success(
     td: TreasureData, source: JobOrQuery, on_job_id: Callable[[str], None]
 ) -> tuple[str, dict[str, Any]]:
-    """Wait until the job of `source`, issued or adopted here unless it exists, succeeds. Return its id and details."""
+    """Issue or adopt the job of `source`, unless it exists, and wait until it succeeds. Return its id and details."""
     job_id = source.job_id or ""
     is_adopted = False
     number = 0
@@ -145,7 +145,7 @@ def _run_until_success(
                 pause = min(pause * 1.5, _LONGEST_POLL_PAUSE)
             details = _request_job_details(td, "show", job_id)
         except BaseException as error:
-            # A job goes on if a retry may adopt it, if others have issued it, or if it is only waited for so long.
+            # A job goes on if a retry may adopt it, if others have issued it, or if only the time limit is over.
             is_stopped = not isinstance(error, TreasureDataError) or not td.has_time_limit
             if is_stopped and source.job_id is None and not source.attempt_key:
                 with contextlib.suppress(ExportError):  # the run ends anyway

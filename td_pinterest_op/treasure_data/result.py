@@ -13,7 +13,7 @@ from td_pinterest_op.treasure_data.job import Job, JobOrQuery, run_or_await_job
 from td_pinterest_op.treasure_data.td_api import TemporaryError, TreasureData, build_refusal_error, build_v3_path
 
 _RANGE_START_PATTERN = re.compile(r"bytes ([0-9]{1,18})-")
-# Bytes for each column that are decompressed at once: with the rows made of them, the memory that a block takes.
+# Bytes for each column that are decompressed at once: they decide how much memory a block takes.
 _DECOMPRESSED_PIECE_BYTES = 64 * 1024
 _GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
 # The most rows of a result that a user without the permission Download may see.
@@ -30,10 +30,7 @@ def open_job_rows(
 
 
 def read_small_result(td: TreasureData, source: JobOrQuery) -> list[dict[str, Any]]:
-    """Wait for the job of `source`, and return its few rows: a dict by column name for each, with text decoded.
-
-    Raises as `run_or_await_job` and `JobRows` do.
-    """
+    """Wait for the job of `source`, and return its few rows: a dict by column name for each, with text decoded."""
     result = open_job_rows(td, source)
     rows = (
         [value.decode(errors="replace") if isinstance(value, bytes) else value for value in row]
@@ -94,10 +91,7 @@ class JobRows:
             self._td.sleep(self._td.log_and_choose_wait(failure, wait, f"in {self.job.label}"))
 
     def _download_rest(self) -> Iterator[bytes]:
-        """Request the rest of the compressed result, and yield its bytes until the response ends.
-
-        Raises TemporaryError if another request may help, else JobError or WorkflowError.
-        """
+        """Request and yield the rest of the compressed result. Raises TemporaryError if another request may help."""
         path = f"{build_v3_path('job', 'result', self.job.id)}?format=msgpack.gz"
         # A range would be one of the bytes that were compressed again.
         headers = {"Range": f"bytes={self._offset}-"} if self._offset and not self._is_compressed_twice else {}
@@ -126,7 +120,7 @@ class JobRows:
                 )
             pieces = read_pieces(response)
             if response.headers.get("Content-Encoding", "").strip().lower() in ("gzip", "x-gzip"):
-                # The file, which is compressed itself, was compressed once more for the transfer.
+                # The file itself is compressed, and was compressed again for the transfer.
                 self._is_compressed_twice = True
                 pieces = map(zlib.decompressobj(_GZIP_WINDOW_BITS).decompress, pieces)
             for data in pieces:
@@ -140,10 +134,7 @@ class JobRows:
         self._at_end = is_whole and (self.job.size is None or self._offset >= self.job.size)
 
     def _decode_column_blocks(self, data: bytes) -> Iterator[list[list[Any]]]:
-        """Yield the blocks of rows in `data`, the next bytes of the compressed result.
-
-        Raises TreasureDataError if the data is damaged, or if there are too many rows.
-        """
+        """Yield the blocks of rows in `data`, the next bytes of the compressed result."""
         width = len(self.job.schema)
         while data:
             if self._inflater.eof:  # the next member of the file

@@ -34,10 +34,7 @@ class ListedTable:
 
     @property
     def columns(self) -> frozenset[str]:
-        """The names of the columns, in lower case, but for `time`, which every table has.
-
-        Raises TreasureDataError if they cannot be read.
-        """
+        """The names in lower case, but for `time`, which every table has. Raises TreasureDataError."""
         try:
             # Each column is a list of its name, its type and, if it has another one in SQL, its alias.
             return frozenset(str(name).lower() for column in json.loads(self.schema or "[]") for name in column[::2])
@@ -50,18 +47,17 @@ def list_tables(td: TreasureData, database: str) -> dict[str, ListedTable]:
     status, content = td.call("GET", build_v3_path("table", "list", database))
     if status == 404:
         raise JobError(f'there is no database "{database}": create it, or name another one')
+    tables = {}
     try:
-        found = [
-            ListedTable(
-                name=str(each["name"]), created_at=str(each["created_at"]), schema=str(each.get("schema") or "")
-            )
-            for each in content["tables"]
-        ]
+        for each in content["tables"]:
+            name = str(each["name"])
+            schema = str(each.get("schema") or "")
+            tables[name] = ListedTable(name=name, created_at=str(each["created_at"]), schema=schema)
     except (LookupError, TypeError):
         raise TreasureDataError(
             f"Treasure Data's list of the tables in {database} cannot be read{RUN_AGAIN_ADVICE}"
         ) from None
-    return {table.name: table for table in found}
+    return tables
 
 
 def build_create_or_alter_sql(
@@ -76,7 +72,6 @@ def build_create_or_alter_sql(
     if existing_columns is None:
         declared = ",\n".join(f"  {quote_name(column)} {type_}" for column, type_ in columns.items())
         return f"{comment}CREATE TABLE IF NOT EXISTS {name} (\n{declared}\n)"
-    # Every table has a `time`, which no schema lists.
     statements = [
         f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {quote_name(column)} {type_}"
         for column, type_ in columns.items()
@@ -93,7 +88,7 @@ class OperatorTable:
     database: str
     table: str
     columns: Mapping[str, str]
-    identifying_columns: Collection[str]  # the columns by which a table of any version of the operator is known
+    identifying_columns: Collection[str]  # those that a table of any version of the operator has
     description: str  # what is in the table, such as "history"
     _is_ready: bool = False
     _is_disabled: bool = False

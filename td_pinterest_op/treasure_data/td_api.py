@@ -38,7 +38,7 @@ _API_KEY_ADVICE_BY_STATUS = {
     "permissions Query and Download, and Edit for the tables that the operator makes) or, for the result of a job, use "
     f"the key of the user who ran it, and check {_ALLOWLIST_ADVICE}",
 }
-# Repeats of a reading request whose key, which worked before in this run, is refused: that may pass.
+# Repeats of a reading request whose key is refused, but worked before in this run: that may pass.
 _REFUSED_KEY_RETRIES = 2
 # The end of a message about a failure that may pass.
 RUN_AGAIN_ADVICE = "; run this task again later"
@@ -50,9 +50,9 @@ def build_v3_path(*parts: str) -> str:
 
 
 def build_refusal_error(status: int, response_text: str, *, subject: str) -> WorkflowError:
-    """Return the error for a response that refuses a request for good.
+    """Return the error for a request that is refused for good.
 
-    `response_text`: the response and the request, for the message. `subject`: what the user must correct.
+    `response_text`: the response and the request. `subject`: what the user must correct.
     """
     advice = f"repeating the request does not help: correct {subject}"
     if 300 <= status < 400:
@@ -61,7 +61,7 @@ def build_refusal_error(status: int, response_text: str, *, subject: str) -> Wor
 
 
 class TemporaryError(Exception):
-    """A request failed for a reason that may pass. `retry_after`: the seconds to wait that the response asks for."""
+    """A request failed for a reason that may pass. `retry_after`: how many seconds the response asks to wait."""
 
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -165,8 +165,8 @@ class TreasureData:
     ) -> Iterator[RawResponse]:
         """Send one request, without retries, and yield the response. The `with` block reads it.
 
-        Raises TemporaryError if a retry may help, else WorkflowError for a refused API key, or a server or proxy that
-        cannot be used. The caller judges any other status.
+        Raises TemporaryError if a retry may help, and WorkflowError for a refused API key or an unusable server or
+        proxy. The caller judges any other status.
         """
         request = f"to {method} {path}"
         form = {"Content-Type": "application/x-www-form-urlencoded"} if params else {}

@@ -1,7 +1,7 @@
 """Build the statements with which the warehouse checks and hashes a query's identifiers, and run them.
 
-No plain identifier then leaves the warehouse. Every statement reads the query once, and names its columns by position
-(`c0`, `c1`, …). `a0` is the digest of a value in `c0`, or the reason for its rejection (see `build_hashing_sql`).
+No plain identifier then leaves the warehouse. Every statement reads the query once. `c0`, `c1`, … are its columns, by
+position, and `a0` is what `build_hashing_sql` makes of a value in `c0`: its digest, or the reason for its rejection.
 """
 
 import re
@@ -23,7 +23,7 @@ from td_pinterest_op.trino.hashing_sql import (
     build_trim_sql,
 )
 
-CONTROL_MODULUS = 10_000  # a person's number modulo this decides about the control group
+CONTROL_MODULUS = 10_000  # a person's number modulo this decides
 HASHING_ENGINES = ("presto", "trino")
 _SQL_PIECE_PATTERN = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|--[^\r\n]*|/\*.*?(?:\*/|\Z)|;|[^'"`/;-]+|.""", re.DOTALL)
 _HIVE_ESCAPE_PATTERN = re.compile(r"""\\['"\\]""")
@@ -34,7 +34,7 @@ _FORBIDDEN_INSERT_PATTERN = re.compile(r"\binsert\b", re.IGNORECASE)  # a reserv
 
 @dataclass(frozen=True, kw_only=True)
 class UserQuery:
-    """A user's query, a single SELECT, with the names and the identifier columns of its result."""
+    """A user's query, a single SELECT, with its columns."""
 
     text: str
     names: Sequence[str]
@@ -86,7 +86,7 @@ def require_query(sql: str, *, name: str, engine: str) -> None:
 def describe_query(
     td: TreasureData, source: JobOrQuery, find_columns: Callable[[Job], Sequence[IdentifierColumn]]
 ) -> UserQuery:
-    """Ask the warehouse for the columns of the query in `source`, and return the query with them. No rows are read.
+    """Ask the warehouse for the columns of the query in `source`, without rows, and return the query with them.
 
     `find_columns`: returns the identifier columns of a result. Raises as it and `run_or_await_job` do.
     """
@@ -121,8 +121,8 @@ def build_columns_statement(query: str) -> str:
 def build_hashing_statement(query: UserQuery, *, control: ControlGroup | None) -> str:
     """Return the statement with which the warehouse hashes a query's identifiers (setting `hash_in: warehouse`).
 
-    It selects each row of the query. An identifier becomes what `build_hashing_sql` makes of it. The control-group key
-    becomes the number of `build_control_number_sql`.
+    It selects the query's rows. `build_hashing_sql` replaces an identifier, and `build_control_number_sql` the key of
+    the control group.
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
@@ -148,7 +148,7 @@ def prepend_comments(statement: str, comment: str, *, query: str) -> str:
 
 
 def build_hashing_select(query: UserQuery) -> str:
-    """Return a SELECT of a query's columns (c0, c1, …), and of each identifier's digest or rejection reason (a0, …)."""
+    """Return a SELECT of a query's columns (c0, c1, …), and of its digests or rejection reasons (a0, …)."""
     texts = ""
     lower = ""
     answers = ""

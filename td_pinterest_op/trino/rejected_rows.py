@@ -28,9 +28,9 @@ RESERVED_COLUMNS = {"time", *_RUN_COLUMNS, *_REJECTED_VALUE_COLUMNS}
 def write_rejected_rows(
     settings: ExportSettings, source: JobOrQuery | None, query: UserQuery | None, stats: Stats, services: Services
 ) -> None:
-    """Write the rejected values of a run's `query` to the table of the setting `rejected`, if there are any.
+    """Write a run's rejected values to the table of the setting `rejected`, if there are any.
 
-    The warehouse reads the query, that of `source`, once more. `query`: None if the run has read no rows. A failure is
+    The warehouse reads the `query`, that of `source`, once more. It is None if the run has read no rows. A failure is
     only logged as a warning. Raises StoppedError.
     """
     is_any = stats.invalid_value_count or stats.invalid_keys_by_reason
@@ -75,7 +75,7 @@ SELECT {", ".join([str(run["time"]), *texts, *_REJECTED_VALUE_COLUMNS])} FROM (
 def build_rejected_select(query: UserQuery, *, keys: Sequence[str], control_key: str | None = None) -> str:
     """Return a SELECT of a query's rejected values, each with the `keys` of its row, its column and the reason.
 
-    A row is listed once, without a column, if it has no identifier, or no value in the column `control_key`.
+    A row without identifier, or without value in the column `control_key`, is listed once, without a column.
     """
     names = _choose_key_column_names(keys)
     named = [
@@ -85,15 +85,15 @@ def build_rejected_select(query: UserQuery, *, keys: Sequence[str], control_key:
     rows = []
     cases = []
     for number, column in enumerate(query.columns):
-        answers_of_row = f"a{column.position}"
+        answers = f"a{column.position}"
         absence = f"c{column.position} IS NULL"
         if column.is_array:
-            absence = f"coalesce(cardinality(filter({answers_of_row}, each -> each IS NOT NULL)), 0) = 0"
+            absence = f"coalesce(cardinality(filter({answers}, each -> each IS NOT NULL)), 0) = 0"
         else:
-            answers_of_row = f"ARRAY[{answers_of_row}]"
+            answers = f"ARRAY[{answers}]"
         absences.append(absence)
         rows.append(f"({number}, {quote_literal(column.name)})")
-        cases.append(f"WHEN {number} THEN {answers_of_row}")
+        cases.append(f"WHEN {number} THEN {answers}")
     of_row = {" AND ".join(absences): Reason.NULL}
     if control_key:
         of_row = {f"c{get_column_position(control_key, query.names)} IS NULL": Reason.NO_CONTROL_KEY, **of_row}

@@ -1,6 +1,6 @@
 """SQL for Trino that selects whom a mirror sends and whom it withholds, by the rule in the package's docstring.
 
-An answer is a value's digest, or the reason why the value is rejected (see `build_hashing_sql`). The statement of
+An answer is a value's digest, or the reason for its rejection (see `build_hashing_sql`). The statement of
 `build_withholding_select` has these steps, from the inside out:
 
 1. Each row of the query becomes an array of answers. A hash of this array identifies the row's person: rows with the
@@ -28,8 +28,8 @@ BLANK_ROW_SQL = "\nUNION ALL SELECT ''"
 
 The caller adds its other columns, after a comma.
 """
-# Before the answers in a row without a control-group key (`-ab…`, `-=ab…`, `-unsure`): the row is not sent, but its
-# person may be suppressed, and then nobody is sent with this digest.
+# Before the answers in a row without a control-group key (`-ab…`, `-=ab…`, `-unsure`): the row is not sent, but if its
+# person is suppressed, nobody is sent with this digest.
 _UNSENT_ROW_MARK = "-"
 _UNSURE_REASONS_SQL = f"('{Reason.UNSURE.value}', '{_UNSENT_ROW_MARK}{Reason.UNSURE.value}')"
 _IS_DIGEST_SQL = "length(answer) = 64"
@@ -56,7 +56,7 @@ def build_withholding_select(query: UserQuery, *, list_tables: Mapping[str, str]
   SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST_SQL)} AS in_control, {_SUMS_SQL}
   FROM ({build_all_digests_select(query)})
   GROUP BY answer"""
-    # A list's reasons are not identifiers: people with a value that is rejected for the same reason are not on it.
+    # Only digests: people whose value is rejected for the same reason as a list's are not on the list.
     joins = "".join(
         f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer AND length({name}.answer) = 64"
         for name, table in list_tables.items()
@@ -123,9 +123,8 @@ GROUP BY answer"""
 def build_list_statistics_select(list_tables: Mapping[str, str]) -> str:
     """Return a SELECT with a row for each opt-out or consent list: the numbers of its digests and of its values.
 
-    Columns: `list` (its name), `identifiers` (distinct digests), `valid` (values), `hashed` (valid values that were
-    digests already), `reasons` (invalid values: see `build_reasons_text_sql`). `list_tables`: as in
-    `build_withholding_select`.
+    Columns: `list` (its name), `identifiers` (distinct digests), `valid` (values), `hashed` (values that were digests
+    already), `reasons` (see `build_reasons_text_sql`). `list_tables`: as in `build_withholding_select`.
     """
     return "\nUNION ALL ".join(
         f"""\
@@ -138,16 +137,13 @@ FROM {table}"""
 
 
 def build_reasons_text_sql(reason: str, count: str, *, where: str) -> str:
-    """Return SQL for a text with the reasons in the column `reason`, and their counts, such as `null 3, empty 1`.
-
-    `where`: an SQL condition for the rows to take.
-    """
+    """Return SQL for a text such as `null 3, empty 1`, from the columns `reason` and `count` of the rows `where`."""
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({count} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 
 
 def parse_reason_counts(text: str) -> dict[str, int]:
-    """Return the counts by reason in a text of `build_reasons_text_sql`, such as `null 3, empty 1`."""
+    """Return the counts by reason in a text of `build_reasons_text_sql`."""
     return {reason: int(count) for reason, _, count in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 
@@ -181,17 +177,14 @@ def _build_in_control_sql(control: ControlGroup | None, key_sql: str, *, conditi
 
 
 def _build_person_digests_or_reasons_select(query: UserQuery, control: ControlGroup | None) -> str:
-    """Return a SELECT with a row for each answer of each person.
-
-    Columns: `person` (the hash), `answer`, `in_control` (1 or 0), and the counts of `build_withholding_select`.
-    """
+    """Return a SELECT with a row for each answer of each person, with the counts of `build_withholding_select`."""
     key = ""
     answers = "answers"
     in_control = "0"
     if control and control.by:
-        position = get_column_position(control.by, query.names)
-        key = f"c{position}"
-        in_control = _build_in_control_sql(control, build_column_text_sql(position))
+        place = get_column_position(control.by, query.names)
+        key = f"c{place}"
+        in_control = _build_in_control_sql(control, build_column_text_sql(place))
         # Of a row without a key, only digests and addresses that may be on the list are kept, marked.
         digests = f"filter(answers, each -> length(each) >= 64 OR each = '{Reason.UNSURE.value}')"
         unsent = f"transform({digests}, each -> '{_UNSENT_ROW_MARK}' || each)"

@@ -1,12 +1,11 @@
 """Decide which people are sent: their identifiers, compared with opt-outs, consents and the control group.
 
-The package's docstring has the rule. A person is a row of the query, and is known by a number. The passes:
+The package's docstring has the rule. A person is known by a number. The passes:
 
 1. `add_block` stores each identifier's digest, with the person's number, in a temporary file.
-2. `compare_with_lists` notes for each person whether any identifier is on the opt-out or on the consent list.
+2. `compare_with_lists` notes for each person whether any identifier is on the opt-out or the consent list.
 3. If rows are sent as records, `decide_outcomes` says what happens to each person, and
-   `find_shared_withheld_identifiers` which identifiers of a sent person are not sent, because somebody who is withheld
-   holds them too.
+   `find_shared_withheld_identifiers` which identifiers a sent person loses to somebody who is withheld.
 
 If single identifiers are sent, `find_sendable` replaces 2 and 3: an identifier is sent if none of the people who hold
 it is suppressed or in the control group, and one of them consents.
@@ -50,7 +49,7 @@ class _PersonFlags:
 
 
 def _decide_outcome(flags: int) -> str:
-    """Return SENT_OUTCOME or one of WITHHELD_REASONS. `flags`: of a person or of all owners of a digest."""
+    """`flags`: of a person, or of all owners of a digest."""
     if flags & _PersonFlags.SUPPRESSED:
         return SUPPRESSED
     if not flags & _PersonFlags.CONSENTS:
@@ -101,8 +100,8 @@ class SingleIdentifierPeople:
     ) -> None:
         """Add a person for each row of a block. Raises OSError.
 
-        `in_control`: for each row, whether its person is in the control group. `may_be_sent`: False for rows without a
-        control-group key.
+        `in_control`: for each row, whether its person is in the control group. `may_be_sent`: False for rows without
+        the group's key.
         """
         # An unsent person need not be known: if the only identifier is on the opt-out list, nobody is sent with it.
         if may_be_sent:
@@ -159,12 +158,8 @@ class MultiIdentifierPeople:
     def add_block(
         self, by_column: Sequence[ColumnIdentifiers], in_control: Sequence[bool], *, may_be_sent: bool = True
     ) -> None:
-        """Add a person for each row of a block. Raises OSError.
-
-        `in_control`: for each row, whether its person is in the control group. `may_be_sent`: False for rows without a
-        control-group key, whose people are only compared with the opt-out list.
-        """
-        first = len(self._flags_by_person)
+        """As `SingleIdentifierPeople.add_block`. People who may not be sent are only compared with the opt-out list."""
+        first = self.person_count
         flags = 0
         if may_be_sent:
             flags = _PersonFlags.MAY_BE_SENT
@@ -226,14 +221,14 @@ class MultiIdentifierPeople:
         The reason is SUPPRESSED if any suppressed person shares it, else IN_CONTROL_GROUP.
         """
         for bucket in range(BUCKET_COUNT):
-            reasons: dict[bytes, str] = {}  # of identifiers that are sent for nobody
+            reasons: dict[bytes, str] = {}
             for digest, person in self._read_digest_owners(bucket):
                 flags = self._flags_by_person[person]
                 if flags & _PersonFlags.SUPPRESSED:
                     reasons[digest] = SUPPRESSED
                 elif flags & _PersonFlags.IN_CONTROL:
                     reasons.setdefault(digest, IN_CONTROL_GROUP)
-            # A second reading finds the sent people who hold one of these identifiers too.
+            # A second reading finds sent people who hold one of these identifiers.
             for digest, person in self._read_digest_owners(bucket) if reasons else ():
                 if digest in reasons and _decide_outcome(self._flags_by_person[person]) == SENT_OUTCOME:
                     yield person, reasons[digest], digest

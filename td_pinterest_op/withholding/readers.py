@@ -70,14 +70,11 @@ RejectedRows = list[tuple[int, Reason]]  # rows of a block, counted from 0
 
 @dataclass(kw_only=True, eq=False)
 class QueryResultReader(abc.ABC):
-    """Reads the rows of a query's result in blocks, stores the valid records, and counts what it reads in `stats`.
-
-    `people`: decides who is withheld; None without lists and control group.
-    """
+    """Reads the rows of a query's result in blocks, stores the valid records, and counts what it reads in `stats`."""
 
     columns: Sequence[IdentifierColumn]
     stats: Stats
-    people: MultiIdentifierPeople | SingleIdentifierPeople | None = None
+    people: MultiIdentifierPeople | SingleIdentifierPeople | None = None  # None without lists and control group
     control: ControlGroup | None = None
     control_key_index: int | None = None  # of the column that chooses the control group
 
@@ -98,7 +95,7 @@ class QueryResultReader(abc.ABC):
             for block in blocks:
                 rejected = self._read_block(block)
                 stats.invalid_by_reason.update(reason.value for _, reason in rejected)
-                invalid = {stats.read + position + 1 for position, _ in rejected}
+                invalid = {stats.read + row + 1 for row, _ in rejected}
                 stats.invalid_rows += len(invalid)
                 stats.first_invalid += sorted(invalid)[: MOST_NAMED_INVALID_ROWS - len(stats.first_invalid)]
                 stats.read += len(block[0])
@@ -111,7 +108,6 @@ class QueryResultReader(abc.ABC):
         return prepared
 
     def _read_block(self, block: RowBlock) -> RejectedRows:
-        """Store the people and valid records of a block, and return its rejected rows."""
         index = self.control_key_index
         keys = () if index is None else block[index]
         keyless = [row for row, key in enumerate(keys) if key is None]
@@ -143,7 +139,7 @@ class QueryResultReader(abc.ABC):
         index = self.control_key_index
         if control is None:
             return [False] * len(block[0])
-        # Without a key column, the only identifier is the key: its digest, in hex as in the warehouse.
+        # Without a key column, the key is the only identifier: its digest, in hex as in the warehouse.
         if index is None:
             return assign_control(control, map(bytes.hex, by_column[0].identifiers))
         keys = block[index]
@@ -174,21 +170,18 @@ class IdentifierRecordReader(QueryResultReader):
         self.stats.columns = len(self.columns) + sum(column.is_array for column in self.columns)
 
     def _store_valid_records(self, by_column: Sequence[ColumnIdentifiers], _row_count: int) -> RejectedRows:
-        """Store each valid identifier of a block. Return a row once for each of its invalid values.
-
-        If people may be withheld, identifiers are only counted here: `_finish` stores those to send.
-        """
+        """Store each valid identifier of a block. Return a row once for each of its invalid values."""
         for column in by_column:
             self.stats.valid += column.valid_count
-            if self.people is None:
+            if self.people is None:  # else `_finish` stores those to send
                 self.spool.add(column.digests_for_matching)
-        rejected = [rejection for column in by_column for rejection in column.rejected]
+        rejected = [each for column in by_column for each in column.rejected]
         if len(by_column) == 1:
             return rejected
         # A NULL is rejected only in a row that has nothing else, and once.
         nulls = Counter(row for row, reason in rejected if reason is Reason.NULL)
         null_rows = [(row, Reason.NULL) for row, count in nulls.items() if count == len(by_column)]
-        return [rejection for rejection in rejected if rejection[1] is not Reason.NULL] + null_rows
+        return [each for each in rejected if each[1] is not Reason.NULL] + null_rows
 
     def _finish(self) -> PreparedRecords:
         if self.people:
@@ -218,7 +211,7 @@ class RowRecordReader(QueryResultReader):
             rows += zip(*(column.identifiers for column in by_column), strict=True)
         else:
             rows += zip(*(column.group_by_row(row_count) for column in by_column), strict=True)
-            # A row that has too many counts as one without identifiers.
+            # A row with too many counts as one without identifiers.
             for position, row in enumerate(rows):
                 if prod(max(len(values), 1) for values in row) > MOST_COMBINATIONS_PER_ROW:
                     rows[position] = [[] for _ in row]
@@ -236,7 +229,6 @@ class RowRecordReader(QueryResultReader):
         return rejected
 
     def _buffer_rows(self, rows: list[RowIdentifiers]) -> None:
-        """Store the rows of a block as records."""
         for layout, records in encode_rows(self.columns, rows).items():
             self._kept.add(layout, records)
 
