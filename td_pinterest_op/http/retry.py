@@ -62,10 +62,7 @@ def retry(
 
 
 def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float:
-    """Return the seconds that a response's `Retry-After` asks to wait, or 0 without a valid time there.
-
-    `now`: this machine's time, in seconds since 1970.
-    """
+    """Return the seconds that a response's `Retry-After` asks to wait, or 0. `now`: in seconds since 1970."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal() and text.isascii():
         return min(float(text), _LONGEST_WAIT_SECONDS)

@@ -32,7 +32,7 @@ RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.2
 # Compressed or not. A page of 250 audiences takes a tenth of it.
 _LARGEST_RESPONSE_BODY_BYTES = 8 * 1024 * 1024
 # The most bytes without a piece of the body among them: http.client bounds neither the responses "100 Continue" before
-# the head nor the trailers after a body. A piece is far smaller.
+# the head nor the trailers after a body.
 _MOST_RESPONSE_OVERHEAD_BYTES = 1024 * 1024
 # The longest time for such bytes, and for a body that is read at once.
 _LONGEST_STALL_IN_READ_TIMEOUTS = 10

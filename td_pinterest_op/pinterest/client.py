@@ -91,7 +91,7 @@ class Client:
     check_write: Callable[[], object] = lambda: None
     last_headers: Mapping[str, str] = field(default_factory=dict)
     _throttled_since: float | None = None  # the first 429 since a success, on the monotonic clock
-    # The credentials that Pinterest has accepted, by the id() of the object: not all can be hashed.
+    # By id(): not all can be hashed.
     _accepted_credentials: dict[int, AuthBase] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

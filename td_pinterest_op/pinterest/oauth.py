@@ -20,7 +20,7 @@ from td_pinterest_op.runtime.clock import DAY_SECONDS
 # Of an export, also in a dry run.
 REQUIRED_SCOPES = ("ads:read", "ads:write")
 
-# An access token is renewed this many seconds before it expires, so that no request arrives too late.
+# An access token is renewed this long before it expires, so that no request arrives too late.
 _RENEWAL_MARGIN_SECONDS = 600.0
 # Pinterest's figure, for a response without it.
 _ACCESS_TOKEN_DAYS = 30

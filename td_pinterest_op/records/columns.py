@@ -10,13 +10,12 @@ from td_pinterest_op.redaction.secret import mask_and_escape
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.treasure_data.job import Job
 
-# varchar(32), char(64), string: Trino's and Hive's types for text; array(varchar), array<string>.
+# Trino's and Hive's types for text: varchar(32), string, array(varchar), array<string>.
 _TEXT_TYPE_PATTERN = re.compile(r"(array\s*[(<]\s*)?(varchar|char|string)\b", re.IGNORECASE)
-# Types of a column that can choose a control group.
 _CONTROL_KEY_TYPE_PATTERN = re.compile(
     r"(varchar|char|string|bigint|integer|int|smallint|tinyint|long)\b", re.IGNORECASE
 )
-# Of a message: characters that name columns, and problems.
+# In a message.
 _LONGEST_COLUMN_LIST = 600
 _MOST_LISTED_PROBLEMS = 20
 
@@ -38,10 +37,9 @@ def find_people_columns(
 ) -> Sequence[IdentifierColumn]:
     """Return the identifier columns in the result of `job`, which ran the query of the people to send.
 
-    With `records: rows` they are in the order of TYPES. `list_columns`: those of each opt-out and consent list, by the
-    list's name. Raises JobError as `find_identifier_columns` does, and if a list has no type in common with the people,
-    if two columns would be the same key of a record (as maid and idfa are), or if no column can choose the control
-    group.
+    With `records: rows` they are in the order of TYPES. `list_columns`: those of each opt-out and consent list, by its
+    name. Raises JobError as `find_identifier_columns` does, and if a list has no type in common with the people, if two
+    columns would be the same key of a record (as maid and idfa are), or if no column can choose the control group.
     """
     selected = {name.lower() for name, _ in job.schema}
     selected_by_list = {column.name.lower() for columns in list_columns.values() for column in columns}

@@ -203,11 +203,11 @@ class PreparedRecords:
 
 
 class RowSpool:
-    """Collects encoded records of rows in spools (sorting temporary files), one for each layout (keys and length).
+    """Collects encoded records of rows in spools (sorting temporary files), one for each layout.
 
     External ids, which are no digests, are encrypted. All methods but `close` may raise OSError; after that only
-    `close` works. `suffix_bytes`: the length of what the caller puts at the end of each record, such as the number of
-    its person; records that differ only there are no repeats.
+    `close` works. `suffix_bytes`: the length of what the caller puts at the end of each record; records that differ
+    only there are no repeats.
     """
 
     def __init__(self, *, suffix_bytes: int = 0) -> None:
