@@ -1,6 +1,6 @@
 """An activation of Audience Studio: `py>: td_pinterest_op.activation.PinterestActivation` in a .dig file.
 
-The console passes settings as JSON, which choose people and audience where the task does not. It passes the people as a
+The console passes settings as JSON, which choose people and audience where the task does not, and the people as a
 table, which the task's query reads by the name `activation_actions_table`. An audience without a name gets that of the
 segment.
 """
@@ -94,12 +94,8 @@ def build_activation_export_task(task: Task) -> Task:
     return dataclasses.replace(task, params=params)
 
 
-def _read_console_settings(task: Task, own_settings: Mapping[object, object]) -> dict[object, object]:
-    """Return the console's settings that the task's `own_settings` leave to it. Warnings name those that are ignored.
-
-    Raises SettingsError for settings that only the workflow's author may choose, and for another action than the
-    task's.
-    """
+def _read_console_settings(task: Task, own: Mapping[object, object]) -> dict[object, object]:
+    """Return the console's settings that the task's `own` settings leave to it. Warnings name the others."""
     raw = parse_raw_settings(task.params.get("result_connection_settings"), place="the console")
     given = {name: value for name, value in raw.items() if not is_left_out(value)}
     added = [
@@ -119,17 +115,13 @@ def _read_console_settings(task: Task, own_settings: Mapping[object, object]) ->
             "write it into the workflow's task if it is wanted",
             key=foreign[0],
         )
-    if (
-        _has_any_value(own_settings, "action")
-        and "action" in given
-        and find_action_spec(own_settings) is not find_action_spec(given)
-    ):
+    if _has_any_value(own, "action") and "action" in given and find_action_spec(own) is not find_action_spec(given):
         raise SettingsError("the action in the console contradicts that of the task: remove one of them", key="action")
     chosen = {}
     kept = []
     for name, value in given.items():
         same: set[object] = next(({*names} for names in _ALTERNATIVE_SETTINGS if name in names), {name})
-        values = [str(own_settings[each]).strip() for each in same if not is_left_out(own_settings.get(each))]
+        values = [str(own[each]).strip() for each in same if not is_left_out(own.get(each))]
         if values and str(value).strip() not in values:
             kept.append(name)
         elif not values and name not in added:
@@ -142,7 +134,7 @@ def _read_console_settings(task: Task, own_settings: Mapping[object, object]) ->
 def _build_settings_from_later_runs(task: Task, settings: Mapping[object, object]) -> dict[str, str]:
     """Return the settings `action` and, if an audience may be created, `if_exists`, as `later_runs` says.
 
-    Returns {} if `settings` name the action and the task has no `later_runs`. Raises SettingsError for contradictions.
+    Returns {} if `settings` name the action and the task has no `later_runs`.
     """
     later_runs = str(task.params.get("later_runs", "add")).strip().lower()
     if later_runs not in ACTION_PAIRS_BY_LATER_RUNS_VALUE:

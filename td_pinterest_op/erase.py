@@ -1,7 +1,7 @@
 """Erasure: `py>: td_pinterest_op.erase.PinterestErase` in a .dig file.
 
 It removes a query's people from every customer list of several ad accounts, and from the ledgers of mirrors. Orphaned
-lists are included: Pinterest still has their members, and a list cannot be deleted.
+lists are included: Pinterest keeps their members, and deletes no list.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ class PinterestErase:
     """The operator that erases a query's people from the ad accounts in the settings."""
 
     def run(self) -> None:
-        """Erase the people of the current task's query, and store the receipt as the parameter `pinterest_erasure`."""
+        """Erase the people of the current task, and store the receipt as the parameter `pinterest_erasure`."""
         with GuardedTaskRun():
             store_workflow_values(pinterest_erasure=erase_people(get_current_task(), SYSTEM_TIMING))
 
@@ -123,7 +123,7 @@ class _Erasure:
     @property
     def _finished_targets(self) -> list[_ListRemovalResult]:
         """The lists that accepted all removals: none in a dry run, or if there is nobody to remove."""
-        return [target for target in self.targets if target.records == self.stats.unique > 0]
+        return [each for each in self.targets if each.records == self.stats.unique > 0]
 
     def erase_and_build_receipt(self, source: JobOrQuery) -> dict[str, Any]:
         settings = self.settings
@@ -159,18 +159,18 @@ class _Erasure:
                 targets = self._add_lists_not_yet_targeted()
                 if not targets:
                     break
-        failed = [target for target in (*self.targets, *self.unread) if target.reason]
+        failed = [each for each in (*self.targets, *self.unread) if each.reason]
         failure: ExportError | None = None
         cleaned: list[str] = []
         if failed and stats.unique:
-            named = "; ".join(f"{target.label}: {target.reason}" for target in failed)
+            named = "; ".join(f"{each.label}: {each.reason}" for each in failed)
             failure = PinterestError(
                 f"{len(failed)} of {len(self.targets) + len(self.unread)} lists may still contain people who opted "
                 f"out: {named}. Lists that are finished: {len(self._finished_targets)}. Run this task again: repeating "
                 "the whole erasure does no harm"
             )
         elif is_erasing:
-            # Only now: as long as somebody is in a list, the ledger must say so, or no mirror would remove them.
+            # Only now: while somebody is in a list, the ledger must say so, or no mirror would remove them.
             try:
                 for ledger in ledgers:
                     self._delete_from_ledger(ledger, source, query)
@@ -192,8 +192,8 @@ class _Erasure:
             "lists": len(self.targets),
             "ledgers": cleaned,
             "summary": self.summary,
-            "receipt": [target.to_json() for target in self._finished_targets],
-            "failed": [target.to_json() for target in failed],
+            "receipt": [each.to_json() for each in self._finished_targets],
+            "failed": [each.to_json() for each in failed],
         }
         log.info("receipt: %s", json.dumps(receipt))
         log.info("adds and mirrors send these people again, unless they are in the lists `suppress` of those tasks")
@@ -202,7 +202,7 @@ class _Erasure:
         return receipt
 
     def _require_ledger_tables(self, source: JobOrQuery) -> list[str]:
-        """Return the names of the `ledgers` in the settings, each with its database."""
+        """Return the names of the `ledgers`, each with its database."""
         ledgers = self.settings.ledgers
         if ledgers and (source.job_id is not None or source.engine not in HASHING_ENGINES):
             raise SettingsError(
@@ -232,9 +232,8 @@ class _Erasure:
         run_statement_job(self.services.treasure_data, replace(source.with_new_job_for_each_try(text), purpose=purpose))
 
     def _add_lists_not_yet_targeted(self) -> list[_ListRemovalResult]:
-        """Add the lists that are not yet among the `targets`, and return them."""
-        known = {target.customer_list_id for target in self.targets}
-        unread = {target.ad_account_id for target in self.unread}
+        known = {each.customer_list_id for each in self.targets}
+        unread = {each.ad_account_id for each in self.unread}
         found: list[_ListRemovalResult] = []
         for account in self.settings.ad_account_ids:
             if account in unread:
@@ -299,7 +298,7 @@ class _Erasure:
 
     @property
     def summary(self) -> str:
-        """A sentence about the requested removals: Pinterest does not report how many people were removed."""
+        """A sentence about the requested removals. Pinterest does not report the actual ones."""
         records = format_count(self.stats.unique, "record")
         lists = format_count(len(self.targets), "customer list")
         unread = format_count(len(self.unread), "ad account")

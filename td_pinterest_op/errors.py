@@ -76,6 +76,7 @@ class ExportError(Exception):
         places = traceback.extract_tb(error.__traceback__)
         place = f" at {Path(places[-1].filename).name}:{places[-1].lineno}, in {places[-1].name}" if places else ""
         why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        what = f"{type(error).__name__}{why}{place}"
         if isinstance(error, OSError) and error.filename:
             return WorkflowError(f"{error.filename} cannot be read or written: {error.strerror}")
         if isinstance(error, (OSError, MemoryError)) or "start new thread" in str(error):
@@ -83,9 +84,8 @@ class ExportError(Exception):
                 "give the machine or container what it lacks, such as memory, threads, open files, or room on its disk "
                 "(TMPDIR names another folder for temporary files)"
             )
-            return WorkflowError(f"{type(error).__name__}{why}{place}: {advice}")
-        advice = "a bug in td_pinterest_op; please report it with this line"
-        return UnexpectedError(f"{type(error).__name__}{why}{place}: {advice}")
+            return WorkflowError(f"{what}: {advice}")
+        return UnexpectedError(f"{what}: a bug in td_pinterest_op; please report it with this line")
 
 
 @contextlib.contextmanager
@@ -182,8 +182,8 @@ class LimitError(WorkflowError):
 class MirrorError(WorkflowError):
     """A mirror's ledger cannot be followed: a newer run has made a plan, or the audience's list was changed.
 
-    The ledger is the table that records who is in the audience. Its rows may also be missing, or not be of this
-    operator.
+    The ledger is the table that records who is in the audience. Rows of it may also be missing, or be written by
+    others.
     """
 
     who = "no one (retry), or the workflow's author"

@@ -73,7 +73,7 @@ def export_task(
 
 
 def build_initial_stats(settings: ExportSettings) -> Stats:
-    """Return the statistics of an export that begins: what the settings name, with all counters at zero."""
+    """Return the statistics of an export that begins."""
     return Stats(
         action=settings.action.name,
         ad_account_id=settings.ad_account_id,

@@ -45,7 +45,7 @@ class Failed:
     """The operator that an `_error` task calls to write the history rows of runs that were killed or did not start."""
 
     def run(self) -> None:
-        """Write a history row for each run of this digdag attempt that failed without writing one."""
+        """Write a history row for each run of this digdag attempt that failed without one."""
         with GuardedTaskRun():
             record_missing_failures(get_current_task(), SYSTEM_TIMING)
 

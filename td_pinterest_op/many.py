@@ -73,9 +73,8 @@ def export_all_entries(task: Task, timing: Timing) -> dict[str, Any]:
     runs = [_EntryRun(name=name, entry=entry) for name, entry in parse_entries(task).items()]
     at_once = parse_at_once(task)
     reject_misplaced_lists(task)
-    shared = get_raw_settings(task)
-    common = {name: value for name, value in shared.items() if name in SETTINGS_FOR_ALL_ENTRIES.by_name}
-    settings = parse_settings(common, table=SETTINGS_FOR_ALL_ENTRIES, environ=task.environ)
+    shared = {name: value for name, value in get_raw_settings(task).items() if name in SETTINGS_FOR_ALL_ENTRIES.by_name}
+    settings = parse_settings(shared, table=SETTINGS_FOR_ALL_ENTRIES, environ=task.environ)
     waiting = collections.deque(runs)
     threads = []
     with connect_services(task, settings, timing=timing, needs_scopes=True, concurrent_runs=at_once) as services:
@@ -117,7 +116,7 @@ def export_all_entries(task: Task, timing: Timing) -> dict[str, Any]:
 
 @dataclass(kw_only=True)
 class _EntryRun:
-    """The export of one entry of the list `audiences`."""
+    """The export of one entry."""
 
     name: str
     entry: Mapping[object, Any]
@@ -188,7 +187,7 @@ def parse_at_once(task: Task) -> int:
 def parse_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
     """Return the entries of the parameter `audiences` by name, each with its settings and parameters.
 
-    Raises SettingsError for a missing or wrong list, and for settings for this run that name no entry.
+    Raises SettingsError for a missing or wrong list, and if settings for this run name no entry.
     """
     listed = task.params.get("audiences")
     if isinstance(listed, str) and re.fullmatch(r"\S+\.ya?ml", listed.strip()):
@@ -242,7 +241,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
         raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
     shared = dict(get_raw_settings(task))
     merged = shared | {key: value for key, value in settings.items() if not is_left_out(value) or key not in shared}
-    # What restricts and is blank, in either place, is an error; any other blank setting overrides nothing.
+    # What restricts and is blank is an error in either place. Any other blank setting overrides nothing.
     blank = [
         key
         for each in (shared, settings)
@@ -252,8 +251,9 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     merged |= dict.fromkeys(blank)
     action = find_action_spec(merged)
     if action and not action.adds_people:  # the task's lists are for the entries that add people
-        shared_lists = {key for key in WITHHOLDING_LIST_NAMES if key not in settings and merged.get(key) is not None}
-        merged = {key: value for key, value in merged.items() if key not in shared_lists}
+        for key in WITHHOLDING_LIST_NAMES:
+            if key not in settings and merged.get(key) is not None:
+                del merged[key]
     replaced = [key for key in settings if key in shared and str(shared[key]) != str(merged[key])]
     for key in WITHHOLDING_LIST_NAMES:
         if key in replaced:
@@ -261,11 +261,9 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
             log.warning(text, place, key, _describe_without_sql(settings[key]), _describe_without_sql(shared[key]))
     if replaced:
         log.info("%s overrides the task's %s", place, ", ".join(map(str, replaced)))
-    left_out = {
-        FOR_THIS_RUN_PARAMETER,
-        "audiences",
-        *([] if ROW_SOURCE_PARAMETERS.isdisjoint(params) else ROW_SOURCE_PARAMETERS),
-    }
+    left_out = {FOR_THIS_RUN_PARAMETER, "audiences"}
+    if not ROW_SOURCE_PARAMETERS.isdisjoint(params):
+        left_out |= ROW_SOURCE_PARAMETERS
     own = {key: value for key, value in task.params.items() if key not in left_out}
     own |= {**params, "result_settings": merged}
     for_this_run = parse_raw_settings(task.params.get(FOR_THIS_RUN_PARAMETER), place=FOR_THIS_RUN_PARAMETER)

@@ -73,7 +73,7 @@ class MirrorFigures:
 
     mode: str | None = None  # "replace" (all people are sent to a new list) or "difference"
     plan: int | None = None  # its number in the ledger
-    people: int = 0  # the query's people who may be sent
+    people: int = 0  # who may be sent
     members: int = 0  # the audience's people before, by the ledger
     joined: int = 0  # people to add
     resent: int = 0  # people in the audience who are sent again
@@ -202,8 +202,7 @@ class Stats(_SharedCounters):
     def to_json(self) -> dict[str, Any]:
         """Return the statistics as plain JSON types, in the order of the table in docs/reference.md.
 
-        Each reason is a key, even with a count of zero: digdag merges what two tasks store, key by key, so an earlier
-        task's count would stay.
+        All reasons are keys, even with a count of zero: see "To add a figure", 3.
         """
         ids = ("audience_id", "audience_name", "customer_list_id", "previous_customer_list_id", "job_id")
         statistics: dict[str, Any] = {

@@ -84,13 +84,13 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
             rows=list(rows.values()),
             error_subjects=[("ad account", account)],
         )
-    conditions = [state.condition for state in states]
+    conditions = [each.condition for each in states]
     usable = conditions.count(AudienceCondition.READY)
     waiting = conditions.count(AudienceCondition.MATCHING)
     return {
         "checked_at": timing.get_utc_time().isoformat(timespec="seconds"),
         "ad_account_id": account,
-        "audiences": [state.to_json() for state in states],
+        "audiences": [each.to_json() for each in states],
         "usable": usable,
         "waiting": waiting,
         "unusable": len(conditions) - usable - waiting,
@@ -172,7 +172,7 @@ def _read_and_check_audience(
     """
     try:
         audience = require_audience(api, audience_id)
-        customer_list = find_used_list(api, audience)
+        used = find_used_list(api, audience)
     except ExportError as error:
         # A 403 may be about this audience alone.
         if isinstance(error, StoppedError) or (isinstance(error, AccountError) and error.status != 403):
@@ -186,8 +186,8 @@ def _read_and_check_audience(
         status="REMOVED" if audience.is_removed else audience.status.upper(),
         size=audience.size,
         customer_list_id=audience.customer_list_id,
-        customer_list_status=customer_list.status if customer_list else "",
-        members=find_known_member_count(history, audience.id, customer_list.id) if customer_list else None,
+        customer_list_status=used.status if used else "",
+        members=find_known_member_count(history, audience.id, used.id) if used else None,
     )
     broken = state.describe_broken_limits(settings, previous_size=find_last_matched_size(history, audience_id))
     level = logging.INFO if state.condition is AudienceCondition.READY and not broken else logging.WARNING

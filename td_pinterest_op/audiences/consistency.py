@@ -1,6 +1,6 @@
 """Wait until Pinterest shows what was written, and repeat a request about a list that is not ready yet.
 
-Listings and reads lag behind writes, and a new customer list is not ready at once. Functions raise the API's errors.
+Listings and reads lag behind writes. Functions raise the API's errors.
 """
 
 import logging
@@ -106,19 +106,13 @@ def request_new_audience(api: Api, name: str, *, description: str | None, list_i
 
 
 def request_switch(api: Api, audience_id: str, *, list_id: str) -> None:
-    """Ask Pinterest to make an audience use a customer list, as soon as the list is ready.
-
-    Does not check that the audience uses the list afterwards.
-    """
+    """Ask Pinterest to make an audience use a customer list, as soon as the list is ready."""
     request = partial(api.switch_audience, audience_id, customer_list_id=list_id)
     repeat_until_list_is_ready(request, api.client, is_unready=partial(_is_list_unready, api, list_id))
 
 
 def _is_list_unready(api: Api, list_id: str, error: RequestRefusedError) -> bool:
-    """Whether Pinterest refused a request because the list is not ready yet.
-
-    A 400 or 404 does not tell, so the list is read.
-    """
+    """Whether a list that is not ready is why Pinterest refused. A 400 or 404 does not tell, so it is read."""
     if error.status not in (400, 404):
         return False
     made = api.find_customer_list(list_id)

@@ -174,7 +174,7 @@ class TargetList:
         named = list(takewhile(lambda made: made.name == str(self.name), own_lists))
         if not named:
             return None
-        used_ids = {audience.customer_list_id for audience in self.api.list_audiences()}
+        used_ids = {each.customer_list_id for each in self.api.list_audiences()}
         unused = list(takewhile(lambda made: made.id not in used_ids, named))
         return unused[-1] if unused else None
 
@@ -186,7 +186,7 @@ class TargetList:
 def find_own_lists(api: Api, audience_name: str, is_too_old: Callable[[CustomerList], bool]) -> list[CustomerList]:
     """Return the customer lists that this operator made for audiences of a name, the youngest first.
 
-    `audience_name`: as `shorten_for_list_name` returns it. `is_too_old`: whether a list is to be left out.
+    `audience_name`: as `shorten_for_list_name` returns it.
     """
     own = []
     for made in api.list_customer_lists(until=is_too_old):

@@ -34,7 +34,7 @@ def require_writable_audience(api: Api, audience_id: str) -> Audience:
     check_type_and_account(api, audience)
     if audience.is_removed:
         raise AudienceError(f"{audience.label} was removed: create a new audience (action create_new_audience)")
-    # Of a list that cannot be read it is not known which run made it, and so whether that run is newer.
+    # Of a list that cannot be read, nobody knows whether a newer run made it.
     if not find_used_list(api, audience):
         raise AudienceError(
             f"{audience.label} has no customer list that Pinterest shows, so it cannot take records: run this task "
@@ -45,7 +45,7 @@ def require_writable_audience(api: Api, audience_id: str) -> Audience:
 
 def find_audiences_by_name(api: Api, name: str) -> list[Audience]:
     """Return the audiences with this name, without removed ones. Pinterest allows several."""
-    return [audience for audience in api.list_audiences() if audience.name == name and not audience.is_removed]
+    return [each for each in api.list_audiences() if each.name == name and not each.is_removed]
 
 
 def check_type_and_account(api: Api, audience: Audience) -> None:

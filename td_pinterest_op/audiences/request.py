@@ -67,8 +67,7 @@ def get_raw_settings(task: Task) -> Mapping[object, object]:
 def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S]:
     """Return what a task asks for: its settings, the source of its rows, and its opt-out and consent lists.
 
-    `table`: the allowed settings. Raises one SettingsError for all problems, which names the ad account and the
-    audience if the settings do.
+    Raises one SettingsError for all problems, which names the ad account and the audience if the settings do.
     """
     errors = SettingsErrorCollector()
     parsed = _parse_task_settings(task, table, errors)
@@ -85,13 +84,12 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
     lists: dict[str, JobOrQuery] = {}
     if "action" in table.by_name:
         errors.call_and_collect(reject_misplaced_lists, task)
-        given = {name: query for name in WITHHOLDING_LIST_NAMES if (query := parsed.values_with_defaults[name])}
-        if action and not action.adds_people:
-            given = {}
-        queries = {
-            name: errors.call_and_collect(build_query_of_task, task, name, query) for name, query in given.items()
-        }
-        lists = {name: query for name, query in queries.items() if query}
+        names = WITHHOLDING_LIST_NAMES if action is None or action.adds_people else ()
+        for name in names:
+            query = parsed.values_with_defaults[name]
+            built = query and errors.call_and_collect(build_query_of_task, task, name, query)
+            if built:
+                lists[name] = built
     if source and isinstance(settings, ExportSettings):
         errors.call_and_collect(require_hashable, source, settings)
     for name, each in {"query": source, **lists}.items():
@@ -138,7 +136,6 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
 
 
 def _parse_settings_for_this_run(task: Task) -> dict[str, object]:
-    """Return the settings for this run only. Raises SettingsError for those not allowed, and for blank ones."""
     if FOR_THIS_RUN_PARAMETER not in task.params:
         return {}
     given = parse_raw_settings(task.params[FOR_THIS_RUN_PARAMETER], place=FOR_THIS_RUN_PARAMETER)

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 MAX_HALVINGS = 3
 # As is a 400 for this many single records, where records may be refused, and for none that is accepted.
 _REFUSALS_TO_BLAME_REQUEST = 32
-_PROGRESS_SECONDS = 1.0  # between two reports of the progress while no request ends
+_PROGRESS_SECONDS = 1.0  # between two reports while no request ends
 
 _WasThrottled = bool  # whether any request got a 429
 SendRecords = Callable[[Batch], Response | None]
@@ -50,7 +50,7 @@ class _BatchPart:
 class Sender:
     """Sends the records of one run in batches, several requests at a time.
 
-    `on_refused` is called, from any thread, with each record that Pinterest refuses, as a batch of one record.
+    `on_refused` is called, from any thread, with each refused record, as a batch of one.
     """
 
     client: Client
@@ -73,7 +73,6 @@ class Sender:
         as an ExportError, whose message says how many records were sent, refused and not sent.
         """
         stats = self.stats
-        settings = self.settings
         rate_limiter = self.client.rate_limiter
         self._sent_before = stats.sent
         self._refused_before = stats.refused
@@ -84,7 +83,7 @@ class Sender:
         running: set[futures.Future[bool]] = set()
         try:
             with self.reporter.show_progress("sending", "records", prepared.record_count) as progress:
-                batches = prepared.read_batches(settings.limit_records_per_request)
+                batches = prepared.read_batches(self.settings.limit_records_per_request)
                 batch = next(batches, None)
                 while running or (batch is not None and not failure):
                     while batch is not None and not failure and len(running) < most_running:
@@ -105,7 +104,7 @@ class Sender:
                             # create another.
                             faster = most_running + 1 if stats.sent > self._sent_before else 1
                             slower = max(most_running // 2, 1)
-                            most_running = slower if was_throttled else min(faster, settings.max_in_flight)
+                            most_running = slower if was_throttled else min(faster, self.settings.max_in_flight)
                     progress(stats.sent + stats.refused - before)
         except Exception as error:
             failure = ExportError.from_exception(error)
@@ -134,11 +133,7 @@ class Sender:
         return not is_any_accepted and all(each.halvings > MAX_HALVINGS for each in parts)
 
     def _send_batch(self, records: Batch, send_records: SendRecords) -> _WasThrottled:
-        """Send a batch or, if Pinterest refuses it, its halves. Return whether any request was throttled (429).
-
-        Raises RecordsRefusedError for refused records that the settings do not ignore, and RequestRefusedError if
-        Pinterest accepts no part after MAX_HALVINGS halvings, so that the cause must be the request.
-        """
+        """Send a batch or, if Pinterest refuses it, its halves. Return whether any request was throttled (429)."""
         stats = self.stats
         was_throttled = False
         accepted = 0

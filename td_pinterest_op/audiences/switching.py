@@ -26,7 +26,7 @@ class ListSwitcher:
     """The switch of an audience to the customer list of this run. Methods raise the errors of `Api`.
 
     A run is newer than another if the ids of its Treasure Data jobs, which are in its list's name, are greater or, for
-    equal jobs, if its list has a greater id.
+    equal jobs, if its list's id is.
     """
 
     api: Api

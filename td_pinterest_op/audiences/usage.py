@@ -49,8 +49,7 @@ class AdGroup:
 def find_ad_groups_using(api: Api, audience_id: str) -> list[AdGroup] | None:
     """Return the ad groups that use an audience, active ones first.
 
-    If the token may not read all of them (403), returns those that it can read if one of these is active, else None:
-    then it is not known whether the audience is in use.
+    None if the token may not read all of them (403), and none that it can read is active: the audience may be in use.
     """
     denied: list[ExportError] = []
 
@@ -83,13 +82,13 @@ def find_ad_groups_using(api: Api, audience_id: str) -> list[AdGroup] | None:
         if how:
             texts = {key: parse_optional_field(group, key, "") for key in ("id", "name", "status", "campaign_id")}
             groups.append(AdGroup(**texts, how=how))
-    groups.sort(key=lambda group: not group.is_active)
-    if denied and not any(group.is_active for group in groups):
+    groups.sort(key=lambda each: not each.is_active)
+    if denied and not any(each.is_active for each in groups):
         return None
-    ids = sorted({group.campaign_id for group in groups[:_MOST_CAMPAIGNS_PER_REQUEST]})
+    ids = sorted({each.campaign_id for each in groups[:_MOST_CAMPAIGNS_PER_REQUEST]})
     campaigns = list_until_denied("campaigns", campaign_ids=ids, entity_statuses=_CAMPAIGN_STATUSES) if ids else ()
-    names = {campaign["id"]: parse_optional_field(campaign, "name", "") for campaign in campaigns}
-    return [replace(group, campaign_name=names.get(group.campaign_id, "")) for group in groups]
+    names = {each["id"]: parse_optional_field(each, "name", "") for each in campaigns}
+    return [replace(each, campaign_name=names.get(each.campaign_id, "")) for each in groups]
 
 
 def require_unused(api: Api, audience: Audience) -> None:
@@ -103,7 +102,7 @@ def require_unused(api: Api, audience: Audience) -> None:
             CAMPAIGN_READER_ROLES,
         )
         return
-    active = [group for group in groups if group.is_active]
+    active = [each for each in groups if each.is_active]
     if active:
         raise AudienceError(
             f"{audience.label} is used by {format_count(len(active), 'active ad group')}: "
@@ -112,10 +111,10 @@ def require_unused(api: Api, audience: Audience) -> None:
         )
 
 
-def _describe_use(targeting_spec: Mapping[str, Any], audience_id: str) -> str:
-    if audience_id in _parse_ids(targeting_spec, "AUDIENCE_INCLUDE"):
+def _describe_use(spec: Mapping[str, Any], audience_id: str) -> str:
+    if audience_id in _parse_ids(spec, "AUDIENCE_INCLUDE"):
         return "includes"
-    return "excludes" if audience_id in _parse_ids(targeting_spec, "AUDIENCE_EXCLUDE") else ""
+    return "excludes" if audience_id in _parse_ids(spec, "AUDIENCE_EXCLUDE") else ""
 
 
 def _parse_ids(content: Mapping[str, Any], name: str) -> set[str]:

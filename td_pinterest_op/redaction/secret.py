@@ -1,7 +1,7 @@
 """Secrets that do not print themselves, and text from elsewhere that is safe to show: masked, on one line, no template.
 
-The mask recognises a credential in the forms in which an echo shows it: plain, URL-encoded, escaped as in JSON, and in
-base64. A pair of credentials, as in Basic authorisation, is a `Secret` of its own.
+The mask recognises a credential in the forms of an echo: plain, URL-encoded, escaped as in JSON, and in base64. A pair
+of credentials, as in Basic authorisation, is a `Secret` of its own.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """The end of a run on SIGTERM or SIGINT: one way for the operator and for every command.
 
-The signal's handler raises an exception in the main thread. It also sets a flag of the process, which every wait and
-every loop checks: other threads end by it, and so does code that swallowed the exception.
+The signal's handler raises an exception in the main thread. It also sets a flag, which every wait and loop checks:
+other threads end by it, and so does code that swallowed the exception.
 """
 
 import _thread
@@ -35,7 +35,7 @@ _uninterrupted_calls: set[Future[Any]] = set()
 def end_on_signals() -> Iterator[list[int]]:
     """Within the `with` block, let the first SIGTERM or SIGINT raise StoppedError in the main thread.
 
-    Yields a list to which each signal's number is added. The end of the block waits up to five seconds for calls of
+    Yields a list of the signals' numbers so far. The end of the block waits up to five seconds for calls of
     `run_uninterrupted`. Must be entered in the main thread.
     """
     received: list[int] = []

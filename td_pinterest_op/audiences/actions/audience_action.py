@@ -48,8 +48,8 @@ class AudienceAction(abc.ABC):
     Methods raise AudienceError, and the errors of `Api`.
 
     A digdag session (a scheduled run of the workflow, with its retries) creates an audience only once, even if a run is
-    killed or a response is lost: of several with one name that the session created, only the oldest is kept. If two
-    sessions create audiences with one name at once, the older audience is kept, and the other session's run fails.
+    killed or a response is lost: of several that it created, only the oldest is kept. If two sessions create audiences
+    with one name at once, the older audience is kept, and the other session's run fails.
     """
 
     action: ClassVar[ActionSpec]
@@ -75,7 +75,7 @@ class AudienceAction(abc.ABC):
     def find_and_check_audience(self) -> None:
         """Raise AudienceError if the action cannot be applied to the audience. Called before any row is read.
 
-        Actions that read no rows check the audience in `plan_steps` instead.
+        Actions that read no rows check it in `plan_steps` instead.
         """
         if self.action.reads_rows:
             self._require_usable_audience()
@@ -126,13 +126,10 @@ class AudienceAction(abc.ABC):
         return audience
 
     def _require_expected_name(self, audience: Audience | None) -> None:
-        """Raise AudienceError if `expected_audience_name` is set, and is not the name of `audience`.
-
-        `audience`: None if it cannot be read.
-        """
+        """Raise AudienceError if `audience` (None if it cannot be read) does not have the name that settings expect."""
         expected = self._settings.expected_audience_name
         # Settings are trimmed, and names at Pinterest are not.
-        if expected is not None and (audience is None or audience.name.strip() != expected.strip()):
+        if expected is not None and (audience is None or audience.name.strip() != expected):
             seen = (
                 f"is named {escape_and_quote(audience.name)}" if audience else "cannot be read, so its name is unknown"
             )
@@ -154,10 +151,7 @@ class AudienceAction(abc.ABC):
         self.stats.audience_size = audience.size
 
     def _find_creator_key(self, audience: Audience) -> str | None:
-        """Return the key of the session that created `audience`, as in its customer list's name, or None if unknown.
-
-        `audience`: one with the settings' name.
-        """
+        """Return the key of the session that created `audience`, which has the settings' name. None if unknown."""
         if audience.customer_list_id in self._created_list_ids:  # which reads may not show yet
             return self._session_task_key
         name = parse_list_name(find_used_list(self._api, audience))
@@ -175,7 +169,7 @@ class AudienceAction(abc.ABC):
     def _require_only_namesake(self, audiences: Sequence[Audience]) -> Audience:
         """Return the only one of the `audiences` with the settings' name. Raises AudienceError if there are several."""
         if len(audiences) > 1:
-            ids = ", ".join(audience.id for audience in audiences)
+            ids = ", ".join(each.id for each in audiences)
             raise AudienceError(
                 f"{len(audiences)} audiences are named {escape_and_quote(self._new_name)} (ids {ids}): name the one "
                 "that you mean by its id, with an action for an existing audience"
@@ -183,12 +177,10 @@ class AudienceAction(abc.ABC):
         return self._require_usable_audience(audiences[0].id)
 
     def _find_other_and_session_namesakes(self) -> tuple[list[Audience], list[Audience]]:
-        """Return the audiences with the settings' name: all others, and those of this session. Each from the oldest."""
-        named = sorted(
-            find_audiences_by_name(self._api, self._new_name), key=lambda audience: build_age_key(audience.id)
-        )
-        own = [audience for audience in named if self._find_creator_key(audience) == self._session_task_key]
-        return [audience for audience in named if audience not in own], own
+        """Return the audiences with the settings' name as (others, this session's), the oldest first."""
+        named = sorted(find_audiences_by_name(self._api, self._new_name), key=lambda each: build_age_key(each.id))
+        own = [each for each in named if self._find_creator_key(each) == self._session_task_key]
+        return [each for each in named if each not in own], own
 
     def _find_session_audience(self) -> Audience | None:
         """Return this session's oldest audience with the settings' name, or None.
@@ -201,10 +193,7 @@ class AudienceAction(abc.ABC):
         return own[0] if own else None
 
     def _create_once_per_session(self, create: Callable[[], Audience]) -> Audience:
-        """Return the audience that this session keeps. If it has none, `create` creates one.
-
-        Raises AudienceError if another session created an audience with the name first.
-        """
+        """Return the audience that this session keeps. If it has none, `create` creates one."""
         wait_out_listing_lag(self._client)
         audience = self._find_session_audience()  # it may have been created while the records were sent
         if audience is None:
@@ -227,8 +216,7 @@ class AudienceAction(abc.ABC):
         """Return this session's oldest audience with the settings' name, and remove its others.
 
         `audience` is one of them, and was created ten seconds ago or more: listings show it and all older ones, unless
-        they were removed. Raises AudienceError if none is left, or if another session was first: then it removes all of
-        this session's.
+        they were removed. Raises AudienceError if none is left, or if another session was first, and then removes all.
         """
         others, own = self._find_other_and_session_namesakes()
         if not own:
@@ -242,9 +230,7 @@ class AudienceAction(abc.ABC):
         kept = own[0]
         # An older audience that was given this name later is no rival.
         rivals = [
-            other
-            for other in others
-            if build_age_key(other.id) < build_age_key(kept.id) and self._find_creator_key(other)
+            each for each in others if build_age_key(each.id) < build_age_key(kept.id) and self._find_creator_key(each)
         ]
         for duplicate in own if rivals else own[1:]:
             older = rivals[0] if rivals else kept
@@ -257,6 +243,6 @@ class AudienceAction(abc.ABC):
 
 
 def get_list_id(audience: Audience) -> str:
-    """Return the id of the list that an audience uses. It must use one: see `require_writable_audience`."""
+    """Return the id of the list of an audience that `require_writable_audience` has checked."""
     assert audience.customer_list_id is not None, "require_writable_audience has checked this"  # noqa: S101
     return audience.customer_list_id

@@ -84,8 +84,8 @@ class Create(MembersAction):
 class CreateActalike(AudienceAction):
     """The action that creates a look-alike (actalike) audience: people who resemble those of a seed audience.
 
-    Its description ends with the key of the digdag session, by which a rerun recognises it: it has no customer list, by
-    whose name other audiences are recognised.
+    Its description ends with the key of the digdag session, by which a rerun recognises it: it has no customer list,
+    whose name says this for other audiences.
     """
 
     action = ActionSpec(

@@ -56,10 +56,7 @@ class MembersAction(AudienceAction):
         ]
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
-        """Add the `prepared` records to the list of `audience`, or remove them from it.
-
-        Raises AudienceError if the audience uses another list, or is removed, once they are sent.
-        """
+        """Add the `prepared` records to the list of `audience`, or remove them from it."""
         audience = self._remove_duplicates_if_own(audience)
         operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))
@@ -75,10 +72,7 @@ class MembersAction(AudienceAction):
         )
 
     def _plan_replacement(self, audience: Audience, prepared: PreparedRecords) -> list[Step]:
-        """Return the two steps that fill a new list, and switch `audience` to it.
-
-        Raises AudienceError if `audience` uses a newer run's list.
-        """
+        """Return the two steps that fill a new list, and switch `audience` to it."""
         target, fill = self._plan_filling_new_list(audience.name, prepared, audience)
         self._build_switcher(target).require_older_list(audience)
         description = f"switch {audience.label} to this list; customer list {audience.customer_list_id} is orphaned"
@@ -91,7 +85,7 @@ class MembersAction(AudienceAction):
     def _check_shrinking(self, audience: Audience, prepared: PreparedRecords) -> None:
         """Raise LimitError if far fewer records would take the place of those in use: see `max_leave_ratio`.
 
-        How many are in use is known by their list's name, without those that were added since.
+        Their list's name says how many those are, without people who were added since.
         """
         limit = self._settings.max_leave_ratio
         if limit is None:
@@ -119,15 +113,15 @@ class MembersAction(AudienceAction):
             self._set_summary(f"clear {{audience}}{note}")
 
     def _plan_filling_new_list(
-        self, audience_name: str, prepared: PreparedRecords, existing_audience: Audience | None = None
+        self, audience_name: str, prepared: PreparedRecords, existing: Audience | None = None
     ) -> tuple[TargetList, Step]:
         """Return a new list for the `prepared` records, and the step that fills it.
 
-        `existing_audience`: the one that will use the list, None if it does not exist yet.
+        `existing`: the audience that will use the list, None if it does not exist yet.
         """
         jobs = self.stats.job_id
         if not jobs:  # a clear takes those of the list that it replaces: no retry of an older replace is newer
-            cleared = parse_list_name(find_used_list(self._api, existing_audience)) if existing_audience else None
+            cleared = parse_list_name(find_used_list(self._api, existing)) if existing else None
             jobs = cleared.jobs if cleared else NO_JOB_MARK
         if self.stats.list_jobs:
             jobs += f"+{max(map(int, self.stats.list_jobs.values()))}"
@@ -146,7 +140,7 @@ class MembersAction(AudienceAction):
             name=name,
             list_type=records.list_type,
             is_nca=self._settings.is_nca,
-            older_id=existing_audience.customer_list_id if existing_audience else None,
+            older_id=existing.customer_list_id if existing else None,
             begins=min(session_time.timestamp() if session_time else now, now)
             - _SESSION_TIME_MARGIN_SECONDS,  # a session may be in the future
             created_ids=self._created_list_ids,
@@ -168,19 +162,13 @@ class MembersAction(AudienceAction):
         return ListSwitcher(api=self._api, target=target, replaces_newer=self._settings.replace_newer, advice=advice)
 
     def _create_audience_with_list(self, target: TargetList) -> Audience:
-        """Create an audience that uses the list `target`, and return the one that this session keeps.
-
-        That is an older one, which may use another list, if another run of the session has created it.
-        """
+        """Create an audience that uses `target`, and return the one that this session keeps: maybe an older one."""
         description = self._settings.audience_description
         request = partial(request_new_audience, self._api, self._new_name, description=description, list_id=target.id)
         return self._create_once_per_session(request)
 
     def _ensure_switched(self, audience: Audience, target: TargetList) -> None:
-        """Make `audience` use the list `target`, and copy its state to the statistics.
-
-        Raises AudienceError if it uses a newer run's list.
-        """
+        """Make `audience` use the list `target`, and copy its state to the statistics."""
         now = self._require_usable_audience(audience.id)  # somebody else may have switched it since
         if now.customer_list_id == target.id:
             return  # by another try of this run; somebody may have added people since
@@ -242,8 +230,8 @@ class Clear(MembersAction):
     def plan_steps(self, prepared: PreparedRecords) -> list[Step]:
         """Return the steps that switch the audience to an empty list, or one without changes if it is empty already.
 
-        It is empty if this operator created its list empty, and Pinterest has counted no person in it. Raises
-        AudienceError if it has people and active ad groups use it.
+        It is empty if its list was created empty, and Pinterest has counted no person in it. Raises AudienceError if it
+        has people and active ad groups use it.
         """
         audience = self._require_usable_audience()
         used = find_used_list(self._api, audience)

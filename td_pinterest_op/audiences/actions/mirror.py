@@ -64,7 +64,7 @@ class Mirror(MembersAction):
         )
         self._guard = PlanGuard(ledger=self._ledger, stats=self.stats, client=self._client)
         self._plan: Mapping[str, PreparedRecords] = {}
-        # Records of the plan that Pinterest refused to add or to remove, each as a batch of one.
+        # Refused records of the plan, each as a batch of one.
         self._refused: dict[str, list[Batch]] = {JOINERS: [], LEAVERS: []}
         self._keeps_unsure_leavers = False  # whether Pinterest refused to remove each of them
 
@@ -95,12 +95,11 @@ class Mirror(MembersAction):
 
         Yields no records: the steps read them, once the plan is in the ledger.
         """
-        settings = self._settings
         audience = self._audience
         if audience:
             self._ledger.jobs.audience_id = audience.id
         with contextlib.closing(self._run):
-            self._ledger.load_state(now=self.services.timing.now(), may_create=not settings.dry_run)
+            self._ledger.load_state(now=self.services.timing.now(), may_create=not self._settings.dry_run)
             if audience:
                 # How many people may be in it, by the greater of Pinterest's two counts. For some time, the size of an
                 # audience is unknown or 0, whoever is in it.
@@ -113,7 +112,7 @@ class Mirror(MembersAction):
                     people = max(max(people or 0, uploaded or 0) - (dummies or 0), 0)
                 self._run.check_ledger_and_first_run(customer_list_id=get_list_id(audience), audience_size=people)
             self.people_query = self._run.write_and_count_changes()
-            check_export_limits(settings, self.stats)
+            check_export_limits(self._settings, self.stats)
             self._run.check_leave_ratio()
             yield PreparedRecords()
 
@@ -162,10 +161,6 @@ class Mirror(MembersAction):
         return steps
 
     def _create_empty_audience(self) -> None:
-        """Create the audience with an empty customer list.
-
-        Raises AudienceError if another run of the session creates it at the same time.
-        """
         target, create_list = self._plan_filling_new_list(self._new_name, PreparedRecords())
         create_list.run()
         self._audience = self._create_audience_with_list(target)
