@@ -126,16 +126,15 @@ class Interview:
             settings["if_exists"] = self._get_answer(question, "if_exists", IF_EXISTS_CHOICE, default=default_if_exists)
         question = "Database of the query and of the history"
         if action.reads_rows:
-            project.td["database"] = self._get_answer(question, "database", str)
+            database = self._get_answer(question, "database", str)
             project.query = self._ask_query("Query (SQL, or a file)", "query")
             settings["ignore_invalid_records"] = True
         else:
-            project.td["database"] = self._get_answer(
-                f"{question} (press Enter for no history)", "database", str, default=""
-            )
+            database = self._get_answer(f"{question} (press Enter for no history)", "database", str, default="")
+        project.td["database"] = database
         if action.drops_members and action.least_records is None:
             settings["min_records"] = 100
-        settings["history"] = "pinterest_history" if project.td["database"] else ""
+        settings["history"] = "pinterest_history" if database else ""
         none = "(SQL or a file; press Enter for none)"
         for option, question in {
             "suppress": f"People who must not be sent {none}",

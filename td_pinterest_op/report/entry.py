@@ -78,10 +78,8 @@ def build_entry(row: Mapping[str, Any]) -> ReportEntry:
     """Return the entry for a row of the history, or for what `build_run_row` returns."""
     # Only what is known by name: a table can have any columns.
     values = {name: value for name, value in convert_flags_to_columns(row).items() if name in COLUMN_TYPES}
-    rejected = _parse_json_mapping(values.pop("rows_invalid_by_reason", None))
-    counts = Counter(
-        {name: parse_whole_number(rejected[name]) or 0 for name in rejected if name in REASON_EXPLANATIONS}
-    )
+    reasons = _parse_json_mapping(values.pop("rows_invalid_by_reason", None))
+    counts = Counter({name: parse_whole_number(reasons[name]) or 0 for name in reasons if name in REASON_EXPLANATIONS})
     # A report quotes no query engine: rows of earlier versions hold its words as it wrote them.
     message = str(values.get("error") or "").partition("; the engine's last lines: ")[0]
     return ReportEntry(

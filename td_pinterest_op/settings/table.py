@@ -319,10 +319,8 @@ def _build_settings_table(
     omitted: Collection[str] = (),
 ) -> SettingsTable[_SettingsT]:
     """Return the table of a dataclass, with `extra` settings and without the `omitted`. Needed ones come first."""
-    declared = [Setting(name="type", type=build_word_type("pinterest")), *find_declared_settings(class_)]
-    keys = [
-        replace(key, is_needed=key.is_credential or key.name in needed) for key in declared if key.name not in omitted
-    ]
+    found = [Setting(name="type", type=build_word_type("pinterest")), *find_declared_settings(class_)]
+    keys = [replace(key, is_needed=key.is_credential or key.name in needed) for key in found if key.name not in omitted]
     settings = (*(key for key in keys if key.is_needed), *extra, *(key for key in keys if not key.is_needed))
     by_name = {name: key for key in settings for name in (key.name, key.alias) if name}
     return SettingsTable(settings_class=class_, settings=settings, by_name=by_name)
