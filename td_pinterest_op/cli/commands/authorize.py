@@ -163,7 +163,7 @@ def authorize(
         def store_secrets() -> str:
             with extend_errors(". You approved the app, but its token was lost: run the command again"):
                 place = store(issued)
-            # At once: a signal may end the rest of the command.
+            # At once: a signal may end the command.
             screen.print_note(f"The refresh token is stored in {place}.")
             return place
 

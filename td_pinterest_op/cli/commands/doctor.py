@@ -101,7 +101,7 @@ def doctor(common: options.CommonOptions, workflow: Path | None, project: str | 
 
 
 def _list_accounts_and_audiences(export: CheckedExport, default_target: ExportTarget) -> Iterator[ExportTarget]:
-    """Yield the ad accounts and audiences of an export. `default_target` has the ids that only a run knows."""
+    """Yield what an export is for. `default_target` has the ids that only a run knows."""
     settings = export.settings
     parsed = export.request.settings if export.request else None
     named = [value for name, value in settings.items() if name.startswith("audience_id")]
@@ -131,7 +131,7 @@ def _list_accounts_and_audiences(export: CheckedExport, default_target: ExportTa
 
 
 def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
-    """Yield the name and the result of each check. A check that depends on a failed one is skipped."""
+    """Yield the name and the result of each check. One that needs a failed check is skipped."""
     failed: dict[str, str] = {}  # each with the check that failed first
     for name, run, needs in _list_checks(context):
         cause = next((failed[each] for each in needs if each in failed), None)
@@ -165,7 +165,7 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
 def _list_checks(
     context: DoctorContext,
 ) -> Iterator[tuple[str, Callable[[DoctorContext], CheckResult | None], tuple[str, ...]]]:
-    """Yield the name and the function of each check, and the checks that must succeed before."""
+    """Yield each check's name, its function, and the checks that must succeed before."""
     yield "credentials", _check_pinterest_credentials_found, ()
     yield "proxy", lambda _: check_proxy(), ()
     yield "endpoints", _require_valid_endpoints, ()

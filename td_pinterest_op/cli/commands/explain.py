@@ -74,5 +74,5 @@ def explain(common: options.CommonOptions, name: str | None) -> None:
 
 
 def get_meaning(error: type[ExportError]) -> str:
-    """Return the first paragraph of an error's docstring as one line."""
+    """Return the first paragraph of a docstring as one line."""
     return " ".join(inspect.cleandoc(error.__doc__ or "").split("\n\n")[0].split())

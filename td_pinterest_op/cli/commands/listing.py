@@ -100,13 +100,14 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
         list_id = row["customer_list_id"]
         customer_list = api.find_entity("customer_lists", list_id) if list_id else None
         if customer_list:
-            of_list = _build_customer_list_row(customer_list, [])
             shown = ("id", "list_type", "used_by", "left_behind")  # by the audience itself
-            row |= {f"list_{key}": value for key, value in of_list.items() if key not in shown}
+            of_list = _build_customer_list_row(customer_list, []).items()
+            row |= {f"list_{key}": value for key, value in of_list if key not in shown}
         used_by = find_ad_groups_using(api, row["id"])
     ad_groups = None if used_by is None else [asdict(use) for use in used_by]
+    entries = read_history_entries(history, audience_id=row["id"], env_file=common.env_file) if history else []
     past: list[dict[str, Any]] = []
-    for entry in read_history_entries(history, audience_id=row["id"], env_file=common.env_file) if history else ():
+    for entry in reversed(entries):
         outcome = "dry run" if entry.is_dry_run else "ok"
         # Erasures, which are about every audience, may be of another ad account.
         if entry.get_text("ad_account_id") in ("", api.ad_account_id):
@@ -123,7 +124,6 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
                     "match_ratio": entry.get_number("match_ratio"),
                 }
             )
-    past.reverse()  # the newest first
     if common.as_json:
         screen.print_json(row | {"ad_groups": ad_groups} | ({"history": past} if history else {}))
         return
@@ -137,7 +137,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
     if history:
         screen.print_line("\nHistory:")
         columns = ("at", "what", "outcome", "sent", "rejected", "status", "size", "members", "matched")
-        rows = [entry | {"matched": entry["match_ratio"] and format_share(entry["match_ratio"], 1)} for entry in past]
+        rows = [run | {"matched": run["match_ratio"] and format_share(run["match_ratio"], 1)} for run in past]
         screen.print_table(rows, columns=columns)
 
 

@@ -49,13 +49,13 @@ def push(common: options.CommonOptions, project: str, folder: Path, program: str
         raise SettingsError(
             f"{folder} has no workflow: make a project folder with `td-pinterest init {shlex.quote(str(folder))}`"
         )
-    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
-    # digdag leaves out names that begin with a dot.
-    if with_secrets := [
-        name
-        for name in names
-        if "/." not in f"/{name}" and _PLAIN_CREDENTIAL_PATTERN.search((folder / name).read_bytes())
-    ]:
+    with_secrets = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        # digdag leaves out names that begin with a dot.
+        if path.is_file() and "/." not in f"/{name}" and _PLAIN_CREDENTIAL_PATTERN.search(path.read_bytes()):
+            with_secrets.append(name)
+    if with_secrets:
         raise SettingsError(
             f"{folder} has credentials in plain text, which everybody who can read the project would see: nothing was "
             f"pushed. Move away {', '.join(with_secrets)}; a workflow gets them as ${{secret:…}}"

@@ -146,7 +146,7 @@ def sql(
 
 
 def build_digests_only_statement(query: UserQuery) -> str:
-    """Return SQL that selects the query's rows with digests in place of identifiers, NULL where one is rejected."""
+    """Return SQL that selects the rows with digests in place of identifiers, NULL where one is rejected."""
     selected = {place: f"c{place}" for place in range(len(query.names))}
     for column in query.columns:
         of_array = f"filter(a{column.position}, each -> length(each) >= 64)"
@@ -159,7 +159,7 @@ def build_digests_only_statement(query: UserQuery) -> str:
 def build_control_arms_select(query: UserQuery, *, by: str | None, salt_sql: str, share_sql: str) -> str:
     """Return SQL that assigns each person of a query to an arm: `control` (withheld by an export) or `sent`.
 
-    `by`: the column with a person's key, by default the digest in the query's only column of identifiers.
+    `by`: the column with a person's key, or None for the digest in the query's only column of identifiers.
     `share_sql`: how many of 10,000 people are in the control group.
     """
     if by:

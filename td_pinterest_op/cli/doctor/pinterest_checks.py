@@ -56,7 +56,7 @@ def check_clock(context: DoctorContext) -> CheckResult:
 
 
 def judge_access_tier(headers: Mapping[str, str]) -> CheckResult:
-    """Return a result with the app's access tier, which follows from the limits in a response's headers."""
+    """Return a result with the app's access tier, as the limits in a response's headers show it."""
     limits = parse_requests_per_seconds(headers)
     of_day = [quota for quota, window in limits if window >= DAY_SECONDS]
     if of_day:
@@ -87,7 +87,7 @@ def check_role(context: DoctorContext, *, target: ExportTarget) -> CheckResult:
 
 
 def judge_role(account: AdAccount) -> CheckResult:
-    """Return a result with the user's roles: a warning if those that are shown allow no export."""
+    """Return a result with the user's roles: a warning if they allow no export."""
     roles = ", ".join(account.roles) or "not shown by Pinterest"
     if account.may_write is False:
         advice = f"ask the owner for one of the roles {', '.join(sorted(WRITER_ROLES))} in Business Manager"

@@ -85,7 +85,7 @@ def check_database_permissions(context: DoctorContext) -> CheckResult | None:
 
 
 def check_project_secrets(context: DoctorContext) -> CheckResult | None:
-    """Check that the project has all secrets, as far as the key's user sees. Return None without a project."""
+    """Check that the project has all secrets. Return None without a project."""
     if context.project is None:
         return None
     name = context.project

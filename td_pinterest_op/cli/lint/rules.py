@@ -60,9 +60,9 @@ _SETTINGS_TABLE_BY_CLASS: Mapping[str, SettingsTable[Any]] = {
 }
 _VARIABLE_BY_CREDENTIAL = {key.name: build_variable_name(key.secret_name) for key in CREDENTIAL_SETTINGS}
 _SECRET_KEYS = sorted({*SECRETS_BY_VARIABLE, *_VARIABLE_BY_CREDENTIAL} - {"client_id", "PINTEREST_CLIENT_ID"})
-# In place of a secret; so short that it is not masked in messages.
+# In place of a secret; too short to be masked in messages.
 _CREDENTIAL_PLACEHOLDER = "00"
-# In place of what only a run knows: of a parameter, and of a setting the first of these that it allows.
+# In place of what only a run knows. Of a setting it is the first that the setting allows.
 _NAME_PLACEHOLDER = "known_to_the_run"
 _UNKNOWN_QUERY_PLACEHOLDER = "SELECT * FROM known_to_the_run"
 _PARAMETER_PLACEHOLDERS = {"query": _UNKNOWN_QUERY_PLACEHOLDER, "engine": "presto", "database": _NAME_PLACEHOLDER}
@@ -85,7 +85,7 @@ class CheckedExport:
 
 
 def check_workflow(path: Path) -> tuple[Workflow, list[CheckedExport]]:
-    """Return the workflow in a file, with its findings in order, and what its tasks ask of the operator."""
+    """Return a file's workflow, with sorted findings, and what its tasks ask of the operator."""
     workflow = Workflow(path)
     exports = []
     logging.disable(logging.WARNING)  # what a run would log is a finding, or no matter of the file
@@ -296,7 +296,7 @@ class _TaskChecker:
     def _call_and_report(
         self, function: Callable[..., _R], *args: Any, blocks: list[YamlBlock] | None = None
     ) -> _R | None:
-        """Return what one of the operator's readers returns, or add findings and return None if it refuses the task."""
+        """Return what the operator's reader returns, or add findings and return None if it refuses the task."""
         try:
             return function(*args)
         except SettingsError as error:
@@ -324,7 +324,7 @@ class _TaskChecker:
 
 
 def _list_placeholder_settings(table: SettingsTable[Any], unresolved: set[str]) -> list[dict[str, object]]:
-    """Return what the settings that only a run knows may be: left out or valid, and each action if that is unknown."""
+    """Return what the settings in `unresolved` may be: left out or valid, and each action if that is unknown."""
     valid = {name: value for name in unresolved if (value := _choose_placeholder(table.by_name[name])) is not None}
     if "action" not in unresolved:
         return [{}, valid] if unresolved else [{}]
@@ -369,5 +369,5 @@ def _has_template(value: object) -> bool:
 
 
 def _is_template_text(value: object) -> bool:
-    """Whether a value is text with a template, which only a run can fill in: it may become a mapping or a list."""
+    """Whether a value is text that a run makes of a template. It may become a mapping or a list."""
     return isinstance(value, str) and _has_template(value)

@@ -46,7 +46,7 @@ def find_column_problems(
 ) -> Iterator[SettingProblem]:
     """Yield the problems with the columns of a task's queries. The key of each is the parameter with the query.
 
-    `query`: the SQL that selects the people. `lists`: the SQL for opt-outs and consents, by parameter.
+    `query`: the SQL for the people. `lists`: the SQL for opt-outs and consents, by parameter.
     """
     of_lists: dict[str, Sequence[IdentifierColumn]] = {}
     for name, sql in lists.items():

@@ -25,7 +25,7 @@ _DIGDAG_VARIABLE_PATTERN = re.compile(
 )
 # Operators of tasks that may define any variable.
 _VARIABLE_DEFINING_OPERATORS = ("py", "rb", "sh", "call", "require", "param_get")
-# How deep a value is in the parameters of a task; `_LITERAL`: that of a variable, in which digdag fills in nothing.
+# How deep a value is in the parameters of a task. `_LITERAL`: in a variable, where digdag fills in nothing.
 _PARAMETERS, _PARAMETER, _NESTED, _LITERAL = range(4)
 
 
@@ -44,7 +44,7 @@ class DigTask:
 
     @property
     def full_name(self) -> str:
-        """The names of its groups and its own, such as +group+export, or "" for the workflow."""
+        """Its groups' names and its own, such as +group+export, or "" for the workflow."""
         return "".join(key for key in self.key_path if key.startswith("+"))
 
     @property
@@ -72,7 +72,7 @@ class DigTask:
         return filled
 
     def find_builtin_connector_settings(self) -> YamlBlock | None:
-        """Return the settings of a td> task with the built-in Pinterest connector, or None for another task."""
+        """Return the settings of a td> task with the built-in connector, or None for another task."""
         params = self.get_filled_params()
         settings = params.get_block("result_settings")
         with contextlib.suppress(SettingsError):
@@ -105,7 +105,7 @@ class DigTask:
             return self.fill_templates(named[0], depth if depth == _PARAMETER else _LITERAL)
 
         def find_text(template: re.Match[str]) -> str:
-            """Return the text for a template or `$$`, or the template itself if only a run knows its value."""
+            """Return the text for a template or `$$`. A template that only a run knows stays."""
             if template[0] == "$$":
                 return "$"
             found = self.find_variable(template[1])
@@ -117,7 +117,7 @@ class DigTask:
         return _TEMPLATE_OR_DOLLARS.sub(find_text, value)
 
     def find_variable(self, expression: str) -> tuple[Any, FileLine] | None:
-        """Return the value and the place of a variable such as `target.audience_id`, or None if it is not known."""
+        """Return the value and the place of a variable such as `target.audience_id`, or None if it is unknown."""
         names = expression.strip().split(".")
         found: Any = None if names[0] in self.loop_variables else self.exported
         place = self.exported.place
@@ -139,7 +139,7 @@ class DigTask:
         return names
 
     def _find_sole_variable(self, value: Any) -> tuple[Any, FileLine] | None:
-        """Return the value and the place of the variable in a value that is one template, or None."""
+        """As `find_variable`, for a value that is one template and nothing else."""
         template = TEMPLATE_PATTERN.fullmatch(value.strip()) if isinstance(value, str) else None
         return self.find_variable(template[1]) if template else None
 

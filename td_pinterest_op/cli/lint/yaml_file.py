@@ -24,7 +24,7 @@ class FileLine(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Finding:
-    """A problem in a workflow, with the fix in its message. `line` counts from 1. `level`: `error` or `warning`."""
+    """A problem in a workflow, with the fix in its message. `level`: `error` or `warning`."""
 
     path: Path
     line: int
@@ -92,7 +92,7 @@ class YamlReader:
             self.findings.append(finding)
 
     def has_finding(self, place: FileLine) -> bool:
-        """Whether there is a finding at a place."""
+        """Whether there is a finding at `place`."""
         return any((finding.path, finding.line) == place for finding in self.findings)
 
     def read_file(self, path: Path, included_at: FileLine | None = None) -> YamlBlock | None:

@@ -159,7 +159,6 @@ class Rehearsal:
 
     def try_batches_at_once(self) -> Verdict:
         """Try how many batches Pinterest accepts at once. None is sent twice."""
-        facts = self.facts
         batch = self._make_fake_batch(DEFAULT_BATCH_SIZE)
         client = self.api.client
         api = replace(self.api, client=replace(client, retry=replace(client.retry, count=0, longest_wait=0.0)))
@@ -174,13 +173,13 @@ class Rehearsal:
             futures = [start_thread(send) for _ in range(number)]
             error = next(filter(None, [future.exception() for future in futures]), None)
             if error is None:
-                facts.batches_at_once = number
+                self.facts.batches_at_once = number
             elif number == 1 or isinstance(error, AccountError) or not isinstance(error, ExportError):
                 raise error
             else:
                 self.answer = error
                 how = f"answered {error.status}" if error.status else "cut off"
-                return f"{facts.batches_at_once} at once are accepted, of {number} some are {how}"
+                return f"{self.facts.batches_at_once} at once are accepted, of {number} some are {how}"
         return f"{number} at once are accepted"
 
     def try_multi_key_records(self) -> Verdict:
