@@ -174,23 +174,18 @@ def extract_column_identifiers(
     column: IdentifierColumn, values_by_column: Sequence[Sequence[object]]
 ) -> ColumnIdentifiers:
     """Return a column's identifiers in a block of rows, elements of arrays included. Raises as `compute_identifier`."""
+    compute = decode_warehouse_hashed_values if column.is_hashed_by_warehouse else compute_identifiers
     values = values_by_column[column.position]
-    rows: list[int] | None = None
-    if column.is_array:
-        rows = []
-        elements: list[object] = []
-        for row, array in enumerate(values):
-            # A row without elements gets one null.
-            present = [element for element in _parse_array_elements(array) if element is not None] or [None]
-            elements += present
-            rows += [row] * len(present)
-        values = elements
-    if column.is_hashed_by_warehouse:
-        found = decode_warehouse_hashed_values(column, values)
-    else:
-        found = compute_identifiers(column, values)
-    if rows is None:
-        return found
+    if not column.is_array:
+        return compute(column, values)
+    rows: list[int] = []
+    elements: list[object] = []
+    for row, array in enumerate(values):
+        # A row without elements gets one null.
+        present = [element for element in _parse_array_elements(array) if element is not None] or [None]
+        elements += present
+        rows += [row] * len(present)
+    found = compute(column, elements)
     return replace(found, rows=rows, rejected=[(rows[position], reason) for position, reason in found.rejected])
 
 

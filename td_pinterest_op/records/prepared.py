@@ -57,12 +57,10 @@ class RecordLayout(NamedTuple):
         if self == SINGLE_DIGEST_LAYOUT:
             return hexlify(joined_records, b",", DIGEST_BYTES)
         members = [b'"%s":"%%s"' % key.encode() for key in self.keys]
-        if self.id_length:
-            members.append(b'"%s":%%s' % EXTERNAL_ID.key.encode())
-        template = b"{%s}" % b",".join(members)
         if not self.id_length:
             values = hexlify(joined_records, b",", DIGEST_BYTES).split(b",")
         else:
+            members.append(b'"%s":%%s' % EXTERNAL_ID.key.encode())
             digests, padded = zip(*iter_unpack(f"{self.digests_width}s{self.id_length}s", joined_records), strict=True)
             in_hex = hexlify(b"".join(digests), b",", DIGEST_BYTES).split(b",")
             # No external id contains a comma.
@@ -70,6 +68,7 @@ class RecordLayout(NamedTuple):
             in_json = json.dumps(external_ids, ensure_ascii=False)[1:-1].encode().split(b", ")
             by_key = [in_hex[place :: len(self.keys)] for place in range(len(self.keys))]
             values = list(chain.from_iterable(zip(*by_key, in_json, strict=True)))
+        template = b"{%s}" % b",".join(members)
         return b",".join([template] * (len(joined_records) // self.width)) % tuple(values)
 
 
