@@ -115,9 +115,8 @@ class RefreshTokenStore:
         self.current = settings.refresh_token
         # None for a token in plain text, which cannot be saved.
         self._secret_name = settings.refresh_token_secret
-        self._is_local_run = self._project_id == str(LOCAL_PROJECT_ID) and not _SERVER_WORKSPACE_PATTERN.search(
-            Path.cwd().as_posix()
-        )
+        on_server = _SERVER_WORKSPACE_PATTERN.search(Path.cwd().as_posix())
+        self._is_local_run = self._project_id == str(LOCAL_PROJECT_ID) and not on_server
         # If the task's token came from elsewhere, the local secret may be another user's.
         self._is_local = self._read_local_token() == self.current.reveal()
 

@@ -23,7 +23,7 @@ log = logging.getLogger("td_pinterest_op")
 LOG_FORMAT = "%(asctime)s %(levelname)s %(label)s%(message)s"
 # Begins each line of the log, such as "vip: " for an entry of a list. Threads have that of their starter.
 log_label = contextvars.ContextVar("log_label", default="")
-# The subtask's parameter with the refused token's fingerprint and the number of its refusals.
+# The subtask's parameter with the refused token's fingerprint and how often it was refused.
 _REFUSED_CREDENTIAL_PARAMETER = "pinterest_refused_token"
 # Nobody has renewed a token that was refused this many times in a row.
 _MOST_TOKEN_REFUSALS = 3
@@ -106,8 +106,11 @@ def rerun_after_refused_token(error: AccountError) -> bool:
         "current value of the secret"
     )
     # Without digdag's directives, such as `py>` and `_retry`.
-    names = [name for name in task.params if not name.startswith(("_", "+")) and not name.endswith(">")]
-    params = {name: replace_in_texts(task.params[name], "$", "${'$'}") for name in names}
+    params = {
+        name: replace_in_texts(value, "$", "${'$'}")
+        for name, value in task.params.items()
+        if not name.startswith(("_", "+")) and not name.endswith(">")
+    }
     params |= {name: task.params[name] for name in ("_env", "_workdir") if name in task.params}
     refused = {"fingerprint": error.refused_token, "times": _count_token_refusals(task, error)}
     params |= {"py>": task.params["_command"], _REFUSED_CREDENTIAL_PARAMETER: refused}

@@ -32,7 +32,7 @@ from td_pinterest_op.treasure_data.job import JobOrQuery
 
 log = logging.getLogger(__name__)
 
-# The environment variables of the official clients, and their default values.
+# The environment variables of the official clients, with their defaults.
 _DEFAULT_ENDPOINTS = {
     "TD_API_SERVER": "https://api.treasuredata.com/",
     "PINTEREST_API_ENDPOINT": "https://api.pinterest.com/v5",
@@ -220,10 +220,7 @@ def _find_nonblank_parameter(task: Task, name: str) -> object:
 
 
 def read_sql_or_file(text: str, *, key: str) -> str:
-    """Return SQL: `text`, or the content of the `.sql` file that `text` names, in the project's folder.
-
-    Raises SettingsError for a file that cannot be used.
-    """
+    """Return `text`, or the content of the `.sql` file in the project's folder that it names. Raises SettingsError."""
     text = text.strip()
     if not text.lower().endswith(".sql") or _SQL_START_PATTERN.match(text):
         return text
@@ -264,9 +261,9 @@ def require_database(task: Task, *, needed_by: str) -> str:
 
 
 def build_query_of_task(task: Task, name: str, query: str) -> JobOrQuery:
-    """Return a task's query as a source. `name`: the parameter `query`, or the setting of an opt-out or consent list.
+    """Return a query as a source that each retry issues again: people who have opted out in between are not sent.
 
-    Each retry issues it again: people who have opted out in between are not sent. Raises SettingsError.
+    `name`: the parameter `query`, or the setting of an opt-out or consent list. Raises SettingsError.
     """
     sql = read_sql_or_file(query, key=name)
     is_list = name != "query"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 
-# The engine's own names, in front of a database's name.
+# The engine's own names, before a database's.
 _CATALOG_NAMES = {"td-presto", "td", "hive"}
 _SQL_NAME_PATTERN = re.compile(
     r"""'(?:[^']|'')*'|--[^\r\n]*|/\*.*?(?:\*/|\Z)|"([^"\n]*)"|`([^`\n]*)`|([^\W\d][\w$]*)""", re.DOTALL
@@ -11,7 +11,7 @@ _SQL_NAME_PATTERN = re.compile(
 _CLOSING_QUOTES = {"'": "'", '"': '"', "`": "`", "\u2018": "\u2019", "\u201c": "\u201d"}
 # Not an apostrophe within a word, such as doesn't.
 _OPENING_QUOTE_PATTERN = re.compile(rf"(?<!\w)[{''.join(_CLOSING_QUOTES)}]")
-# Some values have no quotes: they follow one of these words and a sign, as in "Not a valid base-16 number: 12345".
+# Values without quotes follow one of these words and a sign, as in "Not a valid base-16 number: 12345".
 _UNQUOTED_VALUE_PATTERN = re.compile(
     r"\b(?:(?:cast|convert|parse|parsing|values?|number|input|keys?|zone id|row|string|text|json|digit|character|format"
     r"|pattern|argument|literal|address|record|range|overflow|malformed|protocol|object|element|date|id)\b[^:=(\[{'\"`\n]{0,200}[:=(\[{]"

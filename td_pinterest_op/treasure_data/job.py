@@ -196,9 +196,9 @@ def _request_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, 
 
 
 def _build_job_error(job_id: str, details: Mapping[str, Any], source: JobOrQuery) -> JobError:
-    debug = details.get("debug")
-    parts = [str(debug.get(name) or "") for name in ("stderr", "cmdout")] if isinstance(debug, dict) else []
-    text = "\n".join(parts)
+    text = ""
+    if isinstance(debug := details.get("debug"), dict):
+        text = "\n".join(str(debug.get(name) or "") for name in ("stderr", "cmdout"))
     names = find_words_and_quoted_names(str(details.get("query") or source.query)) | {source.database}
     # Hidden before the cut: half of a value would not be recognised.
     lines = hide_values_in_message(text, names).splitlines()

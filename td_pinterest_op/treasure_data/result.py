@@ -62,6 +62,7 @@ class JobRows:
         self._unpacker = msgpack.Unpacker(raw=True, use_list=False, strict_map_key=False)
 
     def __iter__(self) -> Iterator[list[list[Any]]]:
+        records = self.job.records
         retry = self._td.retry
         waits = retry.iterate_endless_waits()
         tries = 0
@@ -73,17 +74,17 @@ class JobRows:
                     yield from self._decode_column_blocks(data)
             except TemporaryError as error:
                 failure = error
-            if self.job.records == 0:  # the result may have no bytes at all; one request shows whether it has rows
+            if records == 0:  # the result may have no bytes at all; one request shows whether it has rows
                 is_complete = self._at_end
             else:
-                has_all_rows = self._rows == self.job.records or (self.job.records is None and self._at_end)
+                has_all_rows = self._rows == records or (records is None and self._at_end)
                 is_complete = self._inflater.eof and has_all_rows
             if is_complete:
                 return
             tries = 0 if self._offset > before else tries + 1
             if self._at_end or tries > retry.count:
                 why = "" if self._at_end else f" (the last of {tries} tries: {failure})"
-                problem = f"is truncated: {self._rows} of {self.job.records} rows arrived{why}"
+                problem = f"is truncated: {self._rows} of {records} rows arrived{why}"
                 if self._inflater.eof and self._rows <= _MOST_ROWS_WITHOUT_PERMISSION:
                     raise JobError(f"{self.job.label} {problem}: {_DOWNLOAD_ADVICE}")
                 raise self._build_result_error(problem)
@@ -96,26 +97,27 @@ class JobRows:
         # A range would be one of the bytes that were compressed again.
         headers = {"Range": f"bytes={self._offset}-"} if self._offset and not self._is_compressed_twice else {}
         with self._td.open_response("GET", path, headers=headers) as response:
-            if response.status == 416 or (response.status == 404 and self.job.records == 0):
+            status = response.status
+            if status == 416 or (status == 404 and self.job.records == 0):
                 self._at_end = True
                 return
             # A resumed download may repeat bytes.
             start = _RANGE_START_PATTERN.match(response.headers.get("Content-Range", ""))
-            if response.status == 200:
+            if status == 200:
                 skip = self._offset
-            elif response.status == 206 and start and int(start[1]) <= self._offset:
+            elif status == 206 and start and int(start[1]) <= self._offset:
                 skip = self._offset - int(start[1])
-            elif response.status == 206:
+            elif status == 206:
                 raise TemporaryError("the response contains a different part of the result than requested")
-            elif response.status == 404:
+            elif status == 404:
                 raise JobError(
                     f"job {self.job.id} no longer has a result: Treasure Data keeps results for seven days. Run "
                     "the query again (a query that inserts or creates has no result: it must be a SELECT)"
                 )
             else:
                 raise build_refusal_error(
-                    response.status,
-                    f"response {response.status} to the request for {self.job.label}",
+                    status,
+                    f"response {status} to the request for {self.job.label}",
                     subject="the job's id, or let the export run the query",
                 )
             pieces = read_pieces(response)

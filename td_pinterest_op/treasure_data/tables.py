@@ -20,7 +20,6 @@ TABLE_TIME_LIMIT = 30.0
 """Seconds by which reading or writing an `OperatorTable` may delay its task."""
 TABLE_CREATION_TIME_LIMIT = 180.0
 """Seconds by which making the table, or adding columns that a new version needs, may delay the first run."""
-# Before a statement is tried again, in seconds.
 _TABLE_RETRY_WAITS = (0.5, 2.0)
 
 
@@ -30,7 +29,7 @@ class ListedTable:
 
     name: str
     created_at: str = ""  # such as "2026-11-29 08:15:00 UTC"
-    schema: str = ""  # as Treasure Data writes it: the columns as JSON
+    schema: str = ""  # the columns as JSON
 
     @property
     def columns(self) -> frozenset[str]:
@@ -96,9 +95,9 @@ class OperatorTable:
     def try_execute(
         self, execute: Callable[[TreasureData, JobOrQuery], _T], build_source: Callable[[], JobOrQuery]
     ) -> _T | None:
-        """Return what `execute` returns for the statement of `build_source`, or None after an error.
+        """Return what `execute` returns for the statement of `build_source`, or None after an error, which is logged.
 
-        The first error is logged as a warning. Raises StoppedError.
+        Raises StoppedError.
         """
         if self._is_disabled:
             return None

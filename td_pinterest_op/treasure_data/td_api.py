@@ -40,7 +40,6 @@ _API_KEY_ADVICE_BY_STATUS = {
 }
 # Repeats of a reading request whose key is refused, but worked before in this run: that may pass.
 _REFUSED_KEY_RETRIES = 2
-# The end of a message about a failure that may pass.
 RUN_AGAIN_ADVICE = "; run this task again later"
 
 

@@ -56,7 +56,7 @@ def build_withholding_select(query: UserQuery, *, list_tables: Mapping[str, str]
   SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST_SQL)} AS in_control, {_SUMS_SQL}
   FROM ({build_all_digests_select(query)})
   GROUP BY answer"""
-    # Only digests: people whose value is rejected for the same reason as a list's are not on the list.
+    # Only digests: people whose value is rejected for the same reason as one of a list are not on it.
     joins = "".join(
         f"\n  LEFT JOIN {table} AS {name} ON {name}.answer = persons.answer AND length({name}.answer) = 64"
         for name, table in list_tables.items()
@@ -105,9 +105,9 @@ FROM ({_build_single_digests_select(query)})"""
 
 
 def build_list_digests_select(query: UserQuery) -> str:
-    """Return a SELECT with a row for each distinct digest and each reason for rejection in an opt-out or consent list.
+    """Return a SELECT with a row for each distinct digest and each reason for rejection in a list's `query`.
 
-    The columns `answer`, `given` and `hashed` are as in `build_withholding_select`. `query`: the list's.
+    The columns `answer`, `given` and `hashed` are as in `build_withholding_select`.
     """
     of_rows = (
         _build_single_digests_select(query)
@@ -121,7 +121,7 @@ GROUP BY answer"""
 
 
 def build_list_statistics_select(list_tables: Mapping[str, str]) -> str:
-    """Return a SELECT with a row for each opt-out or consent list: the numbers of its digests and of its values.
+    """Return a SELECT with a row for each opt-out or consent list: the numbers of its digests and values.
 
     Columns: `list` (its name), `identifiers` (distinct digests), `valid` (values), `hashed` (values that were digests
     already), `reasons` (see `build_reasons_text_sql`). `list_tables`: as in `build_withholding_select`.

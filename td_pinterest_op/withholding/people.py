@@ -36,7 +36,7 @@ PersonNumber = int
 SENT_OUTCOME = "sent"
 """The outcome of a person or an identifier besides WITHHELD_REASONS."""
 SendableAndWithheldCounts = tuple[Collection[bytes], Mapping[str, int]]
-"""Different digests to send, and the number of withheld digests, by reason."""
+"""Different digests to send, and the number of withheld ones, by reason."""
 
 
 class _PersonFlags:
@@ -65,7 +65,7 @@ class WithholdingListDigests:
     columns: Mapping[str, Sequence[IdentifierColumn]] = field(default_factory=dict)
 
     def iterate_digest_set_pairs(self) -> Iterator[tuple[frozenset[bytes], frozenset[bytes]]]:
-        """Yield 256 pairs of sets, by the digests' first byte: opt-outs, and consents. A missing list is empty."""
+        """Yield for each bucket the sets of opt-outs and consents. A missing list is empty."""
         sets = {name: map(frozenset, spool.read_sorted_buckets()) for name, spool in self.spools.items()}
         nobody = [frozenset[bytes]()] * BUCKET_COUNT
         return zip(sets.get(SUPPRESS_LIST_NAME, nobody), sets.get(CONSENT_LIST_NAME, nobody), strict=True)
@@ -111,7 +111,7 @@ class SingleIdentifierPeople:
             self._controlled.add([key for key in compress(column.identifiers, in_control) if key])
 
     def find_sendable(self) -> Iterator[SendableAndWithheldCounts]:
-        """Yield, for each first byte of digests, those to send and the number withheld by reason. Raises OSError.
+        """Yield the digests to send, and the number withheld by reason, bucket by bucket. Raises OSError.
 
         Nobody can be added afterwards.
         """
@@ -123,7 +123,7 @@ class SingleIdentifierPeople:
                 set(chain.from_iterable(map(split_by_width, buckets.read_joined_digests(bucket))))
                 for buckets in collected
             )
-            # Each set is taken from what is left, since the first reason counts.
+            # Each set is taken from what is left: the first reason counts.
             opted_out = everybody & suppressed
             left = everybody - opted_out
             without_consent = left - consented if CONSENT_LIST_NAME in self._lists.spools else set()
@@ -183,14 +183,15 @@ class MultiIdentifierPeople:
 
         Nobody can be added afterwards.
         """
+        flags = self._flags_by_person
         self._digest_owners.finish()
         for bucket, (suppressed, consented) in enumerate(self._lists.iterate_digest_set_pairs()):
             for digest, person in self._read_digest_owners(bucket):
                 if digest in suppressed:
-                    self._flags_by_person[person] |= _PersonFlags.SUPPRESSED
+                    flags[person] |= _PersonFlags.SUPPRESSED
                 # A row that is not sent gives no consent.
-                if digest in consented and self._flags_by_person[person] & _PersonFlags.MAY_BE_SENT:
-                    self._flags_by_person[person] |= _PersonFlags.CONSENTS
+                if digest in consented and flags[person] & _PersonFlags.MAY_BE_SENT:
+                    flags[person] |= _PersonFlags.CONSENTS
 
     def decide_outcomes(self, first_person: int, end_person: int) -> list[str]:
         """Return SENT_OUTCOME or one of WITHHELD_REASONS for each person from `first_person` to before `end_person`.

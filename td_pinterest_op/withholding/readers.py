@@ -264,13 +264,12 @@ class _FilteredRowReader(RowRecordReader):
     def _buffer_rows(self, rows: list[RowIdentifiers]) -> None:
         data = marshal.dumps(rows, _ROW_MARSHAL_VERSION)
         self._file.write(self._end, data)
-        # `_store_block` has added the people of these rows just before: theirs are the last numbers.
+        # `_store_block` has just added the people of these rows: theirs are the last numbers.
         self._blocks.append((self._end, len(data), self.people.person_count - len(rows)))
         self._end += len(data)
 
     def _finish(self) -> PreparedRecords:
         people = self.people
-        columns = self.columns
         people.compare_with_lists()
         # What a sent person loses is found digest by digest, and needed row by row: a spool sorts it by the person's
         # number. A spool sorts within buckets, one for each first byte: so that byte is the number of one of 256 parts
@@ -292,7 +291,7 @@ class _FilteredRowReader(RowRecordReader):
                 person, of_person = upcoming
                 position = person - first
                 reasons = {digest: WITHHELD_REASONS[number] for _, _, digest, number in of_person}
-                left = _strip_identifiers(columns, rows[position], reasons)
+                left = _strip_identifiers(self.columns, rows[position], reasons)
                 if any(left):
                     rows[position] = left
                 else:  # nothing is left: the row is withheld
@@ -303,7 +302,7 @@ class _FilteredRowReader(RowRecordReader):
             for outcome, row in zip(outcomes, rows, strict=True):
                 by_outcome[outcome].append(row)
             for outcome, of_outcome in by_outcome.items():
-                for layout, records in encode_rows(columns, of_outcome).items():
+                for layout, records in encode_rows(self.columns, of_outcome).items():
                     if outcome == SENT_OUTCOME:
                         self._kept.add(layout, records)
                     else:
@@ -328,7 +327,7 @@ class _FilteredRowReader(RowRecordReader):
 def open_record_reader(
     job: Job, settings: ExportSettings, stats: Stats, *, lists: WithholdingListDigests
 ) -> Iterator[QueryResultReader]:
-    """Yield a reader that stores the records of a job's rows, except those that `lists` or the control group withhold.
+    """Yield a reader that stores the records of a job's rows which `lists` and the control group let through.
 
     Raises OSError, JobError if the job's columns cannot be exported, and WorkflowError if phone numbers need the
     package phonenumbers, which is not installed.
