@@ -21,7 +21,7 @@ from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.task_runtime.process import GuardedTaskRun
 from td_pinterest_op.task_runtime.task import Task, get_current_task, read_sql_or_file, store_workflow_values
 from td_pinterest_op.treasure_data.job import find_first_comments
-from td_pinterest_op.trino.hashed_query import require_one_statement
+from td_pinterest_op.treasure_data.user_sql import require_one_statement
 
 log = logging.getLogger(__name__)
 

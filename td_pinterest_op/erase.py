@@ -39,7 +39,8 @@ from td_pinterest_op.treasure_data.job import JobOrQuery, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_name
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.tables import list_tables
-from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, prepend_comments
+from td_pinterest_op.treasure_data.user_sql import HASHING_ENGINES
+from td_pinterest_op.trino.hashed_query import UserQuery, prepend_comments
 from td_pinterest_op.trino.withholding_sql import build_list_digests_select
 from td_pinterest_op.withholding.readers import IdentifierRecordReader
 

@@ -146,7 +146,8 @@ class SettingsErrorCollector(list[SettingsError]):
         """Raise one SettingsError with all collected messages and problems, if there are any."""
         if self:
             problems = [problem for error in self for problem in error.problems]
-            raise SettingsError("\n".join(map(str, self)), problems=problems)
+            # Lists repeat the problems of what they share with the query.
+            raise SettingsError("\n".join(dict.fromkeys(map(str, self))), problems=problems)
 
 
 class JobError(WorkflowError):

@@ -26,7 +26,7 @@ from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.outcome import add_missing_subjects, require_history_database
 from td_pinterest_op.task_runtime.task import Task, build_query_of_task, parse_api_key, parse_endpoints, read_row_source
 from td_pinterest_op.treasure_data.job import JobOrQuery
-from td_pinterest_op.trino.hashed_query import require_hashable, require_query
+from td_pinterest_op.trino.hashed_query import require_hashable
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +92,6 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
                 lists[name] = built
     if source and isinstance(settings, ExportSettings):
         errors.call_and_collect(require_hashable, source, settings)
-    for name, each in {"query": source, **lists}.items():
-        if each and each.query:
-            errors.call_and_collect(require_query, each.query, name=name, engine=each.engine)
     try:
         errors.raise_collected()
     except SettingsError as error:

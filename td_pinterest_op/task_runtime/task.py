@@ -29,6 +29,7 @@ from td_pinterest_op.settings.types import (
     may_have_lost_digits,
 )
 from td_pinterest_op.treasure_data.job import JobOrQuery
+from td_pinterest_op.treasure_data.user_sql import require_query
 
 log = logging.getLogger(__name__)
 
@@ -271,6 +272,7 @@ def build_query_of_task(task: Task, name: str, query: str) -> JobOrQuery:
     database = errors.call_and_collect(require_database, task, needed_by=name if is_list else "a query") or ""
     given = task.params.get("engine") or task.td.get("engine")
     engine = errors.call_and_collect(parse_parameter, "engine", given, ENGINE_TYPE) or "presto"
+    errors.call_and_collect(require_query, sql, name=name, engine=engine)
     errors.raise_collected()
     # Whoever has opted out since the session's day must not be sent: a list is asked as of now.
     session_time = None if is_list else task.session_time

@@ -16,7 +16,8 @@ from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import JobOrQuery, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
 from td_pinterest_op.treasure_data.tables import OperatorTable
-from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, build_hashing_select, prepend_comments
+from td_pinterest_op.treasure_data.user_sql import HASHING_ENGINES
+from td_pinterest_op.trino.hashed_query import UserQuery, build_hashing_select, prepend_comments
 
 # The columns before the keys. Every table has a `time`, too.
 _RUN_COLUMNS = ("session_time", "session_uuid", "attempt_id", "task", "ad_account_id", "audience_id")

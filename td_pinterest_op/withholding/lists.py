@@ -16,7 +16,8 @@ from td_pinterest_op.stats import SUPPRESS_LIST_NAME, Stats
 from td_pinterest_op.treasure_data.job import JobOrQuery
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
-from td_pinterest_op.trino.hashed_query import HASHING_ENGINES, UserQuery, describe_query, open_hashed_rows
+from td_pinterest_op.treasure_data.user_sql import HASHING_ENGINES
+from td_pinterest_op.trino.hashed_query import UserQuery, describe_query, open_hashed_rows
 from td_pinterest_op.withholding.people import WithholdingListDigests
 from td_pinterest_op.withholding.readers import IdentifierRecordReader
 

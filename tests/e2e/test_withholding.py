@@ -163,6 +163,7 @@ UNUSABLE = [
     ),
     (BOTH[:1], values_query(["SOFI\u03a3@shop.example", A]), "or set hash_in: operator", ["warehouse"]),
     (BOTH[:1], "blank.sql", "{} is no query, so it is not issued", ["operator"]),
+    (BOTH[:1], "empty.sql", "{} is no query, so it is not issued", ["operator"]),
     *(
         (BOTH[:1], file, f"{{}}: {message}", ["operator"])
         for file, message in {
@@ -198,6 +199,7 @@ def test_invalid_list_stops_the_export_before_it_writes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("blank.sql").write_text(" \n")
+    Path("empty.sql").touch()
     Path("latin.sql").write_bytes(b"SELECT email FROM caf\xe9")
     Path("template.sql").write_text("SELECT email FROM ${table}")
     settings = {**LEVELS[level], "audience_id": services.audience(), "expect_values": "plain"}

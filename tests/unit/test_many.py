@@ -77,6 +77,10 @@ def fail(services: Services, *entries: object, **params: Any) -> str:
         ({"report": "/tmp/x.html"}, "entry vip: report must be the path of a file inside"),
         ({"report": "."}, "entry vip: report must be the path of a file inside"),
         ({"query": "DROP TABLE opt_outs"}, "query is no query, so it is not issued: begin it with SELECT"),
+        (
+            {"engine": "spark", "suppress": "SELECT 1"},
+            "vip: engine: 'spark' is not an allowed value; allowed: presto, trino, hive (ad account",
+        ),
         ({"suppress": "-- all\nDELETE FROM opt_outs"}, "suppress is no query, so it is not issued"),
         (
             {"settings_for_this_run": {"dry_run": True}},

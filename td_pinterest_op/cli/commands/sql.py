@@ -19,9 +19,9 @@ from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.task_runtime.task import read_row_source
 from td_pinterest_op.treasure_data.job import Job, run_or_await_job
 from td_pinterest_op.treasure_data.quoting import quote_literal
+from td_pinterest_op.treasure_data.user_sql import HASHING_ENGINES, require_one_statement, require_query
 from td_pinterest_op.trino.hashed_query import (
     CONTROL_MODULUS,
-    HASHING_ENGINES,
     UserQuery,
     build_column_text_sql,
     build_columns_statement,
@@ -29,7 +29,6 @@ from td_pinterest_op.trino.hashed_query import (
     build_numbered_columns_select,
     build_select_from_hashed,
     prepend_comments,
-    require_one_statement,
 )
 from td_pinterest_op.trino.hashing_sql import build_control_number_sql
 from td_pinterest_op.trino.rejected_rows import build_rejected_select
@@ -90,6 +89,7 @@ def sql(
         if value and kind != of_kind:
             raise click.UsageError(f"--{option} is an option of `sql {of_kind}`: leave it out")
     text = require_one_statement(files.read_sql_option(query, "--query"))
+    require_query(text, name="--query", engine=engine)
     pairs = [name.strip().partition("=") for name in names.split(",") if name.strip()]
     try:
         types = COLUMNS_TYPE.parse({name: type_ for name, is_typed, type_ in pairs if is_typed})

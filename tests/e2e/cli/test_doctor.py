@@ -427,6 +427,12 @@ def test_doctor_reads_the_names_of_a_projects_secrets(
     assert ("View and Edit" in check["advice"]) == bool(status)
 
 
+def test_doctor_issues_no_statement_that_changes_anything(at_terminal: Terminal, scene: Scene) -> None:
+    check = run_checks(at_terminal, "--query", "DROP TABLE people", "--database", "shop")["rows"]
+    assert check["status"] == "error"
+    assert "query is no query, so it is not issued" in check["message"]
+
+
 def test_doctor_says_why_it_does_not_know_the_workflow_server(at_terminal: Terminal, scene: Scene) -> None:
     check = run_checks(at_terminal, "--project", "pinterest_export")["project"]
     assert "TD_API_SERVER names no region of Treasure Data, so the address of its workflow server" in check["message"]

@@ -110,6 +110,7 @@ def test_query_without_identifiers_is_an_error(
 ) -> None:
     assert at_terminal("sql", "hashed", "--query", query, *arguments, "--quiet").failed(said)
     assert at_terminal("sql", "hashed", "--query", "SELECT 1; SELECT 2", *arguments).failed("several statements")
+    assert at_terminal("sql", "hashed", "--query", "DROP TABLE people", *arguments).failed("--query is no query")
 
 
 def test_control_statement_without_a_key_column_uses_the_digest(

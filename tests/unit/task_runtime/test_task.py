@@ -264,7 +264,7 @@ def test_task_has_digdags_parameters_and_stores_values_without_templates(monkeyp
 def test_session_time_that_is_no_time_is_an_error_that_names_it(value: object) -> None:
     for read in (
         lambda: task(session_time=value).session_task_key,
-        lambda: read_row_source(task(session_time=value, query="x", database="crm")),
+        lambda: read_row_source(task(session_time=value, query="SELECT 1", database="crm")),
     ):
         with pytest.raises(SettingsError, match=r"session_time .* must be a time such as"):
             read()

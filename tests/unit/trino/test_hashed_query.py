@@ -10,7 +10,8 @@ import pytest
 from td_pinterest_op.cli.commands.sql import build_digests_only_statement
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.digests import decode_warehouse_hashed_values
-from td_pinterest_op.trino.hashed_query import build_columns_statement, require_one_statement, require_query
+from td_pinterest_op.treasure_data.user_sql import require_one_statement, require_query
+from td_pinterest_op.trino.hashed_query import build_columns_statement
 from tests import warehouses
 from tests.warehouses import COLUMNS, HASH, QUERY, DuckDB
 
