@@ -61,20 +61,20 @@ def check_database_permissions(context: DoctorContext) -> CheckResult | None:
     _, content = api.call("GET", "/v3/database/list?require_permissions=true")
     databases = {each.get("name"): each for each in content.get("databases") or ()}
     problems = []
-    for database in needed:
-        if database not in databases:
-            problems.append(f"there is no database {database}, or the user may not see it")
+    for name in needed:
+        if name not in databases:
+            problems.append(f"there is no database {name}, or the user may not see it")
             continue
         # An account without policies shows only the older `permission`.
-        granted = databases[database].get("database_permissions")
+        granted = databases[name].get("database_permissions")
         if granted is None:
-            older = databases[database].get("permission")
+            older = databases[name].get("permission")
             may_read = older != "import_only"
             granted = {"query": may_read, "download": may_read, "edit": may_read and older != "query_only"}
-        rights = ("download", "edit", "query") if database in written else ("download", "query")
-        missing = [name.capitalize() for name in rights if not granted.get(name)]
+        rights = ("download", "edit", "query") if name in written else ("download", "query")
+        missing = [right.capitalize() for right in rights if not granted.get(right)]
         if missing:
-            problems.append(f"the user of the key lacks {' and '.join(missing)} on database {database}")
+            problems.append(f"the user of the key lacks {' and '.join(missing)} on database {name}")
     if problems:
         advice = (
             "ask the owner of the account for these permissions. Without Download a result is refused, or ends after "
