@@ -2,31 +2,31 @@
 
 The layers, from the entry points down. A module imports only from lines below its own, or from its own folder:
 
-    cli/                          `td-pinterest`, for people: one module a command
-    history                       an entry point that a workflow names after `py>`
-    activation  many              the same
-    erase  export  status         the same, one operator each
-    audiences/                    the actions, customer lists, sending in batches
-    mirroring/                    an audience that follows a query: the ledger, the plan, the statements
-    withholding/                  reading rows; opt-outs, consent, control group: one rule, in Python and in SQL
-    trino/                        the SQL that the warehouse runs: hashing, withholding, rejected rows
-    records/                      values to unique records, through a spool on disk; limits and the plan
-    task_runtime/                 the digdag task: parameters, services, log, signals, the refresh token's store
-    report/                       statistics as an HTML page
-    run_history/                  a row for each run in the user's warehouse
+    cli/                    `td-pinterest`, for people: one module a command
+    history                 an entry point that a workflow names after `py>`
+    activation  many        the same
+    erase  export  status   the same, one operator each
+    audiences/              the actions, customer lists, sending in batches
+    mirroring/              an audience that follows a query: the ledger, the plan, the statements
+    withholding/            reading rows; opt-outs, consent, control group: one rule, in Python and in SQL
+    trino/                  the SQL that the warehouse runs: hashing, withholding, rejected rows
+    records/                values to unique records, through a spool on disk; limits and the plan
+    task_runtime/           the digdag task: parameters, services, log, signals, the refresh token's store
+    report/                 statistics as an HTML page
+    run_history/            a row for each run in the user's warehouse
     pinterest/  settings/  treasure_data/    the two services over HTTP; `result_settings`
-    stats                         the counters of a run
-    http/  identifiers/           one HTTP request; identifier types and their rules
-    runtime/                      clock, signals, files
-    errors                        the error classes
-    redaction/                    masking of secrets and personal data
+    stats                   the counters of a run
+    http/  identifiers/     one HTTP request; identifier types and their rules
+    runtime/                clock, signals, files
+    errors                  the error classes
+    redaction/              masking of secrets and personal data
 """
 
 import os
 import sys
 
-# While `python -m td_pinterest_op` looks for this package, the first place to look in is the working folder, which may
-# be anybody's: nothing but this package is imported from there.
+# `python -m td_pinterest_op` looks first in the working folder, which may be anybody's: nothing but this package is
+# imported from there.
 if sys.argv[:1] == ["-m"] and sys.path[0] == os.getcwd() and not __file__.startswith(sys.path[0]):  # noqa: PTH109
     del sys.path[0]
 

@@ -45,7 +45,7 @@ class PinterestActivation:
     """The operator that exports the people of an Audience Studio activation to a Pinterest audience."""
 
     def run(self) -> None:
-        """Export the people of the current task, and store the run's statistics as the workflow parameter `pinterest`.
+        """Export the people of the current task, and store the statistics as the parameter `pinterest`.
 
         Raises ExportError, whose message says what to do.
         """
@@ -56,11 +56,11 @@ class PinterestActivation:
 
 
 def build_activation_export_task(task: Task) -> Task:
-    """Return an activation's `task` with the console's settings, and with `activation_actions_table` in its query.
+    """Return an activation's `task` with the console's settings, and `activation_actions_table` defined in its query.
 
-    The parameter `later_runs` (add, replace or mirror) says how to change an audience that already exists. Without it,
-    the settings may name any action. Raises SettingsError for settings and parameters that are missing or contradict
-    each other.
+    The parameter `later_runs` (add, replace or mirror) says how to change an existing audience. Without it, the
+    settings may name any action. Raises SettingsError for settings and parameters that are missing or contradict each
+    other.
     """
     own = get_raw_settings(task)
     settings = {**own, **_read_console_settings(task, own)}
@@ -95,7 +95,7 @@ def build_activation_export_task(task: Task) -> Task:
 
 
 def _read_console_settings(task: Task, own: Mapping[object, object]) -> dict[object, object]:
-    """Return the console's settings that the task's `own` settings leave to it. Warnings name the others."""
+    """Return the console's settings that the task's `own` leave to it. Warnings name those that are ignored."""
     raw = parse_raw_settings(task.params.get("result_connection_settings"), place="the console")
     given = {name: value for name, value in raw.items() if not is_left_out(value)}
     added = [

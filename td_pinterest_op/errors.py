@@ -1,16 +1,16 @@
 """Every exception of the operator, sorted by who must act.
 
     ExportError
-    ├── WorkflowError             the workflow's author
+    ├── WorkflowError        the workflow's author
     │   └── SettingsError, JobError, InvalidRowsError, LimitError, MirrorError, AudienceError,
     │       EntriesError
-    ├── AccountError              the owner of the Pinterest account or app
-    ├── TreasureDataError         no one: Treasure Data did not deliver what it should
-    ├── PinterestError            depends: Pinterest did not do what it should
+    ├── AccountError         the owner of the Pinterest account or app
+    ├── TreasureDataError    no one: Treasure Data did not deliver what it should
+    ├── PinterestError       depends: Pinterest did not do what it should
     │   ├── RequestRefusedError, RecordsRefusedError
     │   └── UnavailableError: MaybeAppliedError
-    ├── StoppedError              no one: a signal ended the run, or it ends for another error
-    └── UnexpectedError           the authors of this operator
+    ├── StoppedError         no one: a signal ended the run, or it ends for another error
+    └── UnexpectedError      the authors of this operator
 
 digdag prints message and traceback into the session log: a message says what happened, to which thing, and what to do,
 and never contains a value that could be a person, a secret, or a template for digdag. `td-pinterest explain` shows the

@@ -57,7 +57,7 @@ class Lift:
     """
 
     def run(self) -> None:
-        """Store the comparison as the workflow parameter `pinterest_lift`, and write it to the history."""
+        """Store the comparison as the parameter `pinterest_lift`, and write it to the history."""
         with GuardedTaskRun():
             store_workflow_values(pinterest_lift=compare_and_record_lift(get_current_task(), SYSTEM_TIMING))
 
@@ -87,15 +87,15 @@ def record_missing_failures(task: Task, timing: Timing) -> None:
                 history.table, session_uuid=task.session_uuid, attempt_id=task.attempt_id
             )
             written = [row for row in history.read_rows(query) if is_within.match(row["task"] or "")]
-            last_outcomes = {row["task"]: row["outcome"] for row in written}
+            outcomes = {row["task"]: row["outcome"] for row in written}
             # A task's name has no blank: what follows one is the name of an entry.
-            done = {label.partition(" ")[2] for label in last_outcomes}
+            done = {label.partition(" ")[2] for label in outcomes}
             rows: list[HistoryRow] = [
                 {"task": f"{failed} {name}", **_extract_subject_columns({**settings, **entry})}
                 for name, entry in entries.items()
                 if defuse_templates(name) not in done  # as it is in the table
             ]
-            if not rows and FAILED_OUTCOME not in last_outcomes.values():
+            if not rows and FAILED_OUTCOME not in outcomes.values():
                 rows = [{"task": failed, **_extract_subject_columns(settings)}]
             # Of another task's message no word is kept: it may quote a person.
             error = task.params.get("error")

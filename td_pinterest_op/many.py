@@ -59,7 +59,7 @@ class Many:
     """The operator that exports to several audiences in one task."""
 
     def run(self) -> None:
-        """Run the current task's exports, and store their statistics as the workflow parameter `pinterest_many`."""
+        """Run the current task's exports, and store their statistics as the parameter `pinterest_many`."""
         with GuardedTaskRun():
             store_workflow_values(pinterest_many=export_all_entries(get_current_task(), SYSTEM_TIMING))
 

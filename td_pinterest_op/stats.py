@@ -69,7 +69,7 @@ class RequestCounts(_SharedCounters):
 
 @dataclass(frozen=True, kw_only=True)
 class MirrorFigures:
-    """Counts of a mirror."""
+    """Counts of a mirror, which makes an audience equal to the query's people."""
 
     mode: str | None = None  # "replace" (all people are sent to a new list) or "difference"
     plan: int | None = None  # its number in the ledger

@@ -36,7 +36,7 @@ class AudienceStatus:
     """The operator that checks status and size of the audiences in `result_settings`."""
 
     def run(self) -> None:
-        """Check the current task's audiences, and store what was found as the workflow parameter `pinterest_status`.
+        """Check the current task's audiences, and store the findings as the parameter `pinterest_status`.
 
         Raises AudienceError if an audience breaks a limit or cannot be read.
         """

@@ -55,7 +55,7 @@ def read_until_found(
 
 
 def create_once(*, create: Callable[[], _T], find_created: Callable[[], _T | None], client: Client) -> _T:
-    """Create an audience or list by calling `create`, and return it. A lost response does not create a second one.
+    """Create an audience or list by calling `create`, and return it.
 
     After a lost response, `create` is called again only if `find_created` returns None. Raises the errors of both, with
     `maybe_applied` if the audience or list may exist, and MaybeAppliedError when the retries are used up.
@@ -99,7 +99,7 @@ def repeat_until_list_is_ready(
 
 
 def request_new_audience(api: Api, name: str, *, description: str | None, list_id: str) -> Audience:
-    """Ask Pinterest for an audience that uses a customer list, as soon as the list is ready, and return it."""
+    """Ask Pinterest for an audience that uses a customer list, as soon as the list is ready. Return it."""
     rule = {"customer_list_id": list_id}
     request = partial(api.create_audience, name=name, description=description, rule=rule)
     return repeat_until_list_is_ready(request, api.client, is_unready=partial(_is_list_unready, api, list_id))

@@ -147,8 +147,8 @@ class TargetList:
         wait_out_listing_lag(api.client)
         made = None
         if self.older_id is None:
-            # Nobody can tell whether an earlier try's list was used by an audience that is removed now, and whether
-            # somebody else's people are in it: only lists that are made from now on count as this run's.
+            # An earlier try's list may have been used by an audience that is removed now, and have somebody else's
+            # people: only lists that are made from now on count as this run's.
             newest = api.list_customer_lists(until=lambda _: True)
             self.older_id = max((made.id for made in newest), key=build_age_key, default="")
         else:

@@ -29,7 +29,7 @@ def require_audience(api: Api, audience_id: str) -> Audience:
 
 
 def require_writable_audience(api: Api, audience_id: str) -> Audience:
-    """Return the audience with this id. Raises AudienceError also if its list cannot take records."""
+    """Return the audience with this id. Raises AudienceError if it is missing or its list cannot take records."""
     audience = require_audience(api, audience_id)
     check_type_and_account(api, audience)
     if audience.is_removed:

@@ -18,9 +18,9 @@ from td_pinterest_op.task_runtime.progress import ProgressReporter
 
 log = logging.getLogger(__name__)
 
-# A 400 that every part of a batch gets, this many halvings deep, is about the request and not about its records.
+# A 400 for every part of a batch, this many halvings deep, is about the request and not about its records.
 MAX_HALVINGS = 3
-# As is a 400 for this many single records, where records may be refused, and for none that is accepted.
+# So is a 400 for this many single records, if records may be refused and none is accepted.
 _REFUSALS_TO_BLAME_REQUEST = 32
 _PROGRESS_SECONDS = 1.0  # between two reports while no request ends
 

@@ -29,8 +29,8 @@ SYSTEM_TIMING = Timing(sleep=shutdown.sleep)
 def format_duration(seconds: float, *, start_time: float | None = None) -> str:
     """Return a duration in two units at most, such as "3 min 20 s", and with its end: "5 min (until 14:05 UTC)".
 
-    `start_time`: in seconds since 1970; None leaves the end out. A duration of less than two minutes gets no end, and
-    an end that is half a day ahead or more gets its date.
+    `start_time`: in seconds since 1970; None leaves the end out. Less than two minutes gets no end, and an end in half
+    a day or more gets its date.
     """
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 ", " ")

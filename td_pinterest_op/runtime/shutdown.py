@@ -77,7 +77,7 @@ def raise_if_requested() -> None:
 
 
 def clear_request() -> None:
-    """Forget the request to end, so that another run can begin in this process."""
+    """Forget the request to end, so that another run can begin."""
     global _end_reason
     _end_reason = None
 

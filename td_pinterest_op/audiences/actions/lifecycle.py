@@ -63,8 +63,8 @@ class Create(MembersAction):
         people = "with {records}" if prepared.record_count else "without people"
         self._set_summary(f"create {{audience}} {people}")
         run = partial(self._create_or_switch_audience, target, prepared)
-        description = f"create audience {escape_and_quote(self._new_name)} with this list"
-        return [fill, Step(description=description, request_count=1, run=run)]
+        text = f"create audience {escape_and_quote(self._new_name)} with this list"
+        return [fill, Step(description=text, request_count=1, run=run)]
 
     def _create_or_switch_audience(self, target: TargetList, prepared: PreparedRecords) -> None:
         """Create the audience with the list `target`, or make this session's existing one use that list.
@@ -102,13 +102,13 @@ class CreateActalike(AudienceAction):
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the step that creates the audience, or one without changes if this session created it.
 
-        Raises AudienceError if another session's audience has the name, or the seed audience is missing or not ready.
+        Raises AudienceError if another session's audience has the name, or the seed audience is not ready.
         """
         own = self._find_session_audience()
         if own:
             self._set_unchanged_summary()
-            description = f"no change: this session already created {own.label}"
-            return [Step(description=description, run=partial(self._remove_duplicates_if_own, own))]
+            text = f"no change: this session already created {own.label}"
+            return [Step(description=text, run=partial(self._remove_duplicates_if_own, own))]
         seed = require_audience(self._api, self._settings.seed_audience_id or "")
         if classify_audience_status(seed.status) is not AudienceCondition.READY:
             raise AudienceError(
@@ -117,11 +117,11 @@ class CreateActalike(AudienceAction):
                 "run this task again then. Nothing was created"
             )
         self._set_summary("create look-alike {audience}")
-        description = (
+        text = (
             f"create audience {escape_and_quote(self._new_name)}: the {self._settings.percentage} % of the people in "
             f"{self._settings.country} who are most like audience {self._settings.seed_audience_id}"
         )
-        return [Step(description=description, request_count=1, run=self._ensure_audience)]
+        return [Step(description=text, request_count=1, run=self._ensure_audience)]
 
     def _set_unchanged_summary(self) -> None:
         text = "look-alike {audience} unchanged, which this session had created before"
@@ -175,12 +175,12 @@ class Delete(AudienceAction):
             if not self._settings.even_if_used:
                 require_unused(self._api, audience)
             self._set_summary("delete {audience}")
-            description = f"remove {audience.label}; its customer list stays"
+            text = f"remove {audience.label}; its customer list stays"
         else:  # it was removed long ago, for example
             self._set_summary("delete {audience}, if it still exists", "deleted {audience}, or it was deleted before")
-            description = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
+            text = f"remove audience {self._audience_id}, which cannot be read and may be deleted already"
         run = partial(self._remove_audience, was_found=audience is not None)
-        return [Step(description=description, request_count=1, run=run)]
+        return [Step(description=text, request_count=1, run=run)]
 
     def _remove_audience(self, *, was_found: bool) -> None:
         """Remove the audience. `was_found`: whether this run has read it before.

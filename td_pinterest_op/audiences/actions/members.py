@@ -75,12 +75,12 @@ class MembersAction(AudienceAction):
         """Return the two steps that fill a new list, and switch `audience` to it."""
         target, fill = self._plan_filling_new_list(audience.name, prepared, audience)
         self._build_switcher(target).require_older_list(audience)
-        description = f"switch {audience.label} to this list; customer list {audience.customer_list_id} is orphaned"
+        text = f"switch {audience.label} to this list; customer list {audience.customer_list_id} is orphaned"
 
         def switch() -> None:
             self._ensure_switched(self._remove_duplicates_if_own(audience), target)
 
-        return [fill, Step(description=description, request_count=1, run=switch)]
+        return [fill, Step(description=text, request_count=1, run=switch)]
 
     def _check_shrinking(self, audience: Audience, prepared: PreparedRecords) -> None:
         """Raise LimitError if far fewer records would take the place of those in use: see `max_leave_ratio`.
@@ -145,11 +145,11 @@ class MembersAction(AudienceAction):
             - _SESSION_TIME_MARGIN_SECONDS,  # a session may be in the future
             created_ids=self._created_list_ids,
         )
-        description = f'fill customer list "{escape_for_message(str(name))}"'
+        text = f'fill customer list "{escape_for_message(str(name))}"'
         if not prepared.record_count:
-            return target, Step(description=description, request_count=1, run=target.ensure_created_empty)
+            return target, Step(description=text, request_count=1, run=target.ensure_created_empty)
         send = partial(self._sender.send, prepared, target.add)
-        return target, Step(description=description, batch_count=prepared.count_batches(self._batch_size), run=send)
+        return target, Step(description=text, batch_count=prepared.count_batches(self._batch_size), run=send)
 
     def _build_switcher(self, target: TargetList) -> ListSwitcher:
         if self.action.adds_people:
