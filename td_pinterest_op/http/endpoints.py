@@ -3,7 +3,7 @@
 import contextlib
 import ipaddress
 import re
-import urllib.parse
+from urllib.parse import urlsplit
 
 import requests
 
@@ -15,7 +15,7 @@ _HOST_PATTERN = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 def is_safe_for_secrets(url: str) -> bool:
     """Whether secrets may be sent to a URL: to https, or by plain http to this machine's loopback address."""
     with contextlib.suppress(ValueError):
-        parts = urllib.parse.urlsplit(url)
+        parts = urlsplit(url)
         # Nothing that two parsers could read in two ways.
         if _HOST_PATTERN.fullmatch(parts.netloc):
             return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(url))
@@ -34,7 +34,7 @@ def find_proxy_url_and_address(url: str) -> tuple[str, str]:
     if not proxy:
         return "", ""
     Secret(requests.utils.get_auth_from_url(proxy)[1])
-    parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("a proxy must be named as http://HOST:PORT")
     return proxy, f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
@@ -42,6 +42,6 @@ def find_proxy_url_and_address(url: str) -> tuple[str, str]:
 
 def _is_loopback(url: str) -> bool:
     with contextlib.suppress(ValueError):
-        host = urllib.parse.urlsplit(url).hostname or ""
+        host = urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     return False

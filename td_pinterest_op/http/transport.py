@@ -83,7 +83,7 @@ class Response:
 
     @property
     def request_id(self) -> str:
-        """Pinterest's id of the request, reduced to letters, digits and `-_*`, or `-` if there is none."""
+        """Pinterest's id of the request, reduced to letters, digits and `-_*`, or `-`."""
         # Masked first: a credential would not be recognised without its other characters.
         header = mask_sensitive_data(self.headers.get("x-pinterest-rid", ""))
         return "".join(c for c in header if c.isalnum() or c in "-_*")[:64] or "-"
@@ -118,7 +118,7 @@ class _OversizedError(OSError):
 
 
 class _StallLimitedResponse(http.client.HTTPResponse):
-    """Raises _OversizedError for too many bytes, or too much time, without a piece of the body."""
+    """Raises _OversizedError for too many bytes or too much time without a piece of the body."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -150,7 +150,6 @@ class _WriteTimeoutConnection(HTTPConnection):
     response_class = _StallLimitedResponse
 
     def send(self, data: Any) -> None:
-        """Send bytes in pieces. Raises _WriteTimeoutError, or BrokenPipeError if the peer closed the connection."""
         if self.sock is None:
             self.connect()
         self.sock.settimeout(self.write_timeout)

@@ -5,7 +5,7 @@
 #    (tests/e2e/test_create.py; a key of a row: tests/e2e/test_several_keys.py).
 # 2. Add the key and the list's type to the emulator as Pinterest describes them (tests/emulators/pinterest/shapes.py).
 # 3. Add it to `TYPES`. A type without a list can only be a key of a row (`records: rows`), and has no SQL. Those that
-#    are not hashed stay last. Columns, lists of people, the control group and messages take it from there.
+#    are not hashed stay last. Columns, lists, the control group and messages take it from there.
 # 4. If its plain form can be recognised in a text, add it to redaction/secret.py (tests/unit/redaction/test_secret.py)
 #    and tests/guard.py.
 # 5. Add it to docs/reference.md ("Identifiers"), docs/privacy.md and .github/SECURITY.md, and a line to CHANGELOG.md.
@@ -111,8 +111,7 @@ def _normalise_external_id(text: str, _country: str | None) -> str | Reason:
     return Reason.CONTAINS_SEPARATOR if _SEPARATOR_PATTERN.search(text) else text
 
 
-# A pattern matches a run of plainly valid lines. Repeats never have to backtrack: possessive quantifiers (Python 3.11)
-# save a sixth of the time.
+# Repeats never have to backtrack: possessive quantifiers (Python 3.11) save a sixth of the time.
 _POSSESSIVE_PLUS = "+" if sys.version_info >= (3, 11) else ""
 _LOCAL_PART_CHARACTER = r"[^\x00-\x20,@\x7f-\xff]"
 _DOMAIN_LABEL_CHARACTER = r"[^\x00-\x20,.@\x7f-\xff]"

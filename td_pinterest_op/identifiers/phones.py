@@ -7,7 +7,7 @@ from types import ModuleType
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.identifiers.reasons import Reason
 
-_MAX_PHONE_CHARACTERS = 80  # no number is longer, and the library takes much longer for a longer text
+_MAX_PHONE_CHARACTERS = 80  # no number is longer, and the library is slow with longer texts
 
 
 def can_be_phone_country(country_code: str) -> bool:

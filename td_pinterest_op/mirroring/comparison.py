@@ -24,8 +24,7 @@ def build_changes_select(people_select: str, *, ledger: Ledger, replaces_everybo
     for `max_leave_ratio`, which an unsettled plan must not change. `is_member`: the same, but 0 for whoever an
     unsettled plan makes leave, whom max_leave_ratio has counted in that plan's run.
 
-    `people_select`: a SELECT with the columns of `build_withholding_select`. `resend_days`: the number of days in which
-    a member is due once.
+    `people_select`: has the columns of `build_withholding_select`. `resend_days`: in which a member is due once.
     """
     state = ledger.state
     # Without rows, the ledger's table may be missing.

@@ -70,7 +70,7 @@ cast(NULL AS bigint) AS resent, cast(NULL AS varchar) AS ad_account_id, cast(NUL
 # Queries skip rows by `time`; clocks and plan numbers may differ by up to a day.
 _TIME_SLACK_SECONDS = 86_400
 # The ledger is compacted at this many rows for each member, with a margin, at this many plans, since queries name each,
-# or if somebody left this long ago: of a mirror that runs each day, nobody stays longer than thirty days.
+# or if somebody left this long ago: with daily runs, nobody stays longer than thirty days.
 _COMPACTION_ROWS_PER_MEMBER = 3
 _COMPACTION_ROWS_MARGIN = 100
 _COMPACTION_PLANS = 1000
@@ -199,8 +199,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
         """Record that this run's plan is on Pinterest, and update `state`.
 
         Returns how many of the people whom Pinterest refused to add (`refused`, their digests) are no members.
-        `customer_list_id`: the audience's list, now. `keeps_unsure_leavers`: whether leavers whom no settled plan has
-        joined may be in the audience still.
+        `keeps_unsure_leavers`: whether leavers whom no settled plan has joined may be in the audience still.
         """
         state = self.state
         replaces = figures.mode == REPLACE_MODE
@@ -247,7 +246,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
             self._insert_op_for_digests("note whom Pinterest refused to add", op, where)
 
     def _insert_op_for_digests(self, purpose: str, op_sql: str, where: str) -> None:
-        """Insert rows with the `op` of `op_sql` about the digests of this run's plan for which `where` holds.
+        """Insert rows with another `op` about the digests of this run's plan for which `where` holds.
 
         They have the next plan number, to win over those of the plan.
         """
@@ -278,7 +277,7 @@ FROM (
         self.jobs.run(purpose, statement)
 
     def record_changes_as_unsure(self, *changes: str) -> None:
-        """Record that it is uncertain which people of this run's plan are in the audience, since a newer plan exists.
+        """Record that it is uncertain which people of this run's plan are in the audience.
 
         `changes`: which of JOINERS, LEAVERS and REPLACEMENT may have been sent. The next run sends the joiners and
         leavers again. It replaces everybody if they are no longer in the ledger, or after REPLACEMENT.
@@ -305,9 +304,9 @@ FROM (
         """Replace all rows by one for each member or refused digest, if the ledger has far more rows, or many plans.
 
         Also if somebody left thirty days ago: whoever has left is then out of the ledger. Void rows are always deleted.
-        Every plan must be settled. A failure is only logged. `valid_row_count`: the rows with a digest that no newer
-        row voids. `oldest_leaver_plan`: the plan of the oldest digest, 0 for none, that is neither in the query nor in
-        the audience. `refused_leavers_select`: a SELECT of those of them whom Pinterest has refused.
+        Every plan must be settled. A failure is only logged. `valid_row_count`: of rows with a digest that no newer row
+        voids. `oldest_leaver_plan`: of the digests that are neither in the query nor in the audience, 0 for none.
+        `refused_leavers_select`: a SELECT of those of them whom Pinterest has refused.
         """
         # No query reads the new rows before all are written. Rows that other runs write meanwhile have higher numbers,
         # and count as well. Two compactions at once write the same rows.

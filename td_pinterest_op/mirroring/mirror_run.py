@@ -202,7 +202,7 @@ class MirrorWarehouseSteps:
         return query
 
     def check_leave_ratio(self) -> None:
-        """Raise LimitError if a greater share of the audience's members would leave than `max_leave_ratio` allows.
+        """Raise LimitError if a greater share of the members would leave than `max_leave_ratio` allows.
 
         A run that replaces everybody has leavers too: the members who are not among the query's people any more.
         """

@@ -58,7 +58,7 @@ class Audience:
     name: str
     audience_type: str
     ad_account_id: str | None
-    customer_list_id: str | None  # None unless the audience's rule names a customer list
+    customer_list_id: str | None  # None unless the audience's rule names one
     status: str
     size: int | None = None  # matched people; None if unknown
     description: str = ""
@@ -121,7 +121,7 @@ class RecordsToSend(Protocol):
     def __len__(self) -> int: ...
 
     def iterate_json_field(self) -> Iterable[bytes]:
-        """Yield, in pieces, the field of the request's JSON with the records, such as `"records":"…"`."""
+        """Yield the JSON field of the records, such as `"records":"…"`, in pieces."""
 
 
 @dataclass(frozen=True, kw_only=True)

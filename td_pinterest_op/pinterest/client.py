@@ -101,7 +101,7 @@ class Client:
         """Send a request, and repeat it after each failure that may pass. Returns the successful response.
 
         Raises the error of `decide_after_response`, MaybeAppliedError if a request that is not repeatable may have been
-        carried out, and StoppedError if the run was asked to end.
+        carried out, and StoppedError if the run is to end.
         """
         failures: list[_FailedAttempt] = []
         try:

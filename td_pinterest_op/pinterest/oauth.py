@@ -90,7 +90,7 @@ class RenewableTokens(TokenSource):
     refresh_token: Secret
     on_new_refresh_token: Callable[[Secret | None, float | None], None]
     read_stored_refresh_token: Callable[[], Secret | None] = lambda: None
-    needs_scopes: bool = False  # whether AccountError is raised if a token lacks one of REQUIRED_SCOPES
+    needs_scopes: bool = False  # whether a token without REQUIRED_SCOPES is an AccountError
     scopes: frozenset[str] = frozenset()
     refresh_expires_in: float | None = None  # in seconds
     _bearer: Bearer | None = None

@@ -1,10 +1,10 @@
 """Rate limits of all requests: writes a minute, and no request before the time that the server names."""
 
-import collections
 import contextlib
 import copy
 import re
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -36,7 +36,7 @@ class _PermittedWrite:
 class _SharedLimits:
     """The limits that all runs of this process share. Times are on the monotonic clock."""
 
-    writes: collections.deque[_PermittedWrite]  # the last ones, as many as the limit allows in a minute
+    writes: deque[_PermittedWrite]  # the last ones, as many as the limit allows in a minute
     slots: threading.Semaphore  # for writes in flight
     not_before: float  # no request may be sent earlier
     waits: int = 0  # how many responses have delayed all requests
@@ -55,7 +55,7 @@ class RateLimiter:
         self._clock = timing.monotonic
         self._sleep = timing.sleep
         self._limits = _SharedLimits(
-            writes=collections.deque(maxlen=requests_per_minute),
+            writes=deque(maxlen=requests_per_minute),
             slots=threading.Semaphore(max_in_flight),
             not_before=self._clock(),
         )
@@ -78,8 +78,8 @@ class RateLimiter:
     def wait_for_permit(self, *, write: bool) -> Iterator[float]:
         """Wait until a request may be sent, and yield the seconds waited for limits other than `max_in_flight`.
 
-        The `with` block lasts until the request has ended. Raises StoppedError once `stop` was called, or the run was
-        asked to end.
+        The `with` block lasts until the request has ended. Raises StoppedError once `stop` was called or the run is to
+        end.
         """
         limits = self._limits
         request = _PermittedWrite()

@@ -63,7 +63,7 @@ _RETRY_BROKEN_CONNECTION = replace(
     "limit_records_per_request",
 )
 
-FAILURE_DECISIONS: dict[Failure, FailureDecision] = {
+FAILURE_DECISIONS = {
     Failure.NOT_CONNECTED: _RETRY_NOT_DONE,
     Failure.CONNECT_TIMEOUT: _RETRY_NOT_DONE,
     Failure.WRITE_TIMEOUT: _RETRY_BROKEN_CONNECTION,

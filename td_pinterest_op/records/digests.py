@@ -40,7 +40,7 @@ class ColumnIdentifiers:
 
     column: IdentifierColumn
     identifiers: list[bytes]  # one for each value, in order; b"" for a rejected value
-    rejected: list[tuple[int, Reason]]  # for each rejected value, in order: the row (from 0) and the reason
+    rejected: list[tuple[int, Reason]]  # the row (from 0) and the reason, in order
     hashed_count: int  # of values that were digests already
     rows: Sequence[int] | None = None  # of each identifier; None if each row has exactly one value
 
@@ -71,7 +71,7 @@ def compute_identifier(type_: IdentifierType, value: object, *, default_country:
     """Return a value as it is sent (a digest of 32 bytes, or an external id in UTF-8), or the reason for its rejection.
 
     A value is trimmed, then read as a hash, and only then checked by the rules of its type: the first rule that it
-    breaks is the reason. `default_country`: of phone numbers without a country code. Raises as `normalise_phone`.
+    breaks is the reason. `default_country`: see `normalise_phone`, which may raise.
     """
     if value is None:
         return Reason.NULL

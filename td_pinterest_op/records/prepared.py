@@ -82,7 +82,7 @@ RowIdentifiers = Sequence[Any]
 def encode_rows(
     columns: Sequence[IdentifierColumn], rows: Sequence[RowIdentifiers]
 ) -> Mapping[RecordLayout, list[bytes]]:
-    """Return the encoded records to send for rows, by layout: a record for each row that has an identifier.
+    """Return encoded records by layout: one for each row that has an identifier.
 
     A row with arrays becomes a record for each combination of its values, one from every column. The first in sort
     order counts as the row; the layout of the others has `is_extra`. `columns`: in the order of `find_people_columns`.
@@ -182,7 +182,7 @@ class PreparedRecords:
 
     @property
     def fingerprint(self) -> str:
-        """The `compute_fingerprint` of the records, which tells whether records are the same. Raises OSError."""
+        """The `compute_fingerprint` of the records, which tells whether they are the same as others."""
         chunks: list[Iterable[bytes]] = []
         for layout, file in self.files.items():
             if layout != SINGLE_DIGEST_LAYOUT:
@@ -191,12 +191,12 @@ class PreparedRecords:
         return compute_fingerprint(chain.from_iterable(chunks))
 
     def count_batches(self, size: int) -> int:
-        """Return the number of batches that `read_batches` yields for the same `size`. No file is read."""
+        """Return how many batches `read_batches` yields. No file is read."""
         chunks = ((layout, range(file.unique_count * layout.width)) for layout, file in self.files.items())
         return sum(1 for _ in _make_batches(chunks, size))
 
     def read_batches(self, size: int) -> Iterator[Batch]:
-        """Yield batches of up to `size` records, fewer if they are long: the same in each call. Raises OSError."""
+        """Yield batches of up to `size` records, fewer if they are long: the same in each call."""
         chunks = ((layout, chunk) for layout, file in self.files.items() for chunk in file.read_sorted_chunks())
         return _make_batches(chunks, size)
 
