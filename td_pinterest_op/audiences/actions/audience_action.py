@@ -83,17 +83,16 @@ class AudienceAction(abc.ABC):
     @contextlib.contextmanager
     def prepare_and_check_limits(self) -> Iterator[PreparedRecords]:
         """Yield the unique records of the rows, checked against the limits. They last as long as the `with` block."""
-        if not self.action.reads_rows:
+        source = self.request.source
+        if source is None:  # the action reads no rows
             yield PreparedRecords()
             return
         settings = self._settings
         stats = self.stats
-        source = self.request.source
         sources = self.request.lists
         with contextlib.ExitStack() as stack:
             td = self.services.treasure_data
             queries = fetch_list_columns(td, sources, settings)
-            assert source is not None, "an action without rows reads none"  # noqa: S101
             on_job_id = partial(setattr, stats, "job_id")
             query: UserQuery | None = None
             if settings.hash_in == "operator":

@@ -53,11 +53,12 @@ class Create(MembersAction):
         """Return the steps that create an audience with the `prepared` records, or send them to the existing one."""
         existing, own = self._find_other_or_session_audience()
         audience = existing or own
+        note = _CREATED_BEFORE_NOTE if own else ""
         if audience and self._settings.if_exists == "add":  # other sessions may have added people, and they stay
-            return self._plan_add_or_remove(audience, prepared, note=_CREATED_BEFORE_NOTE if own else "")
+            return self._plan_add_or_remove(audience, prepared, note=note)
         if audience:  # also this session's own, whatever `if_exists` is
             self._check_shrinking(audience, prepared)
-            self._set_replacement_summary(prepared, note=_CREATED_BEFORE_NOTE if own else "")
+            self._set_replacement_summary(prepared, note=note)
             return self._plan_replacement(audience, prepared)
         target, fill = self._plan_filling_new_list(self._new_name, prepared)
         people = "with {records}" if prepared.record_count else "without people"

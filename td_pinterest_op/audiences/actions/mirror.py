@@ -179,21 +179,22 @@ class Mirror(MembersAction):
         self._sender.on_refused = self._refused[LEAVERS].append
         with self._guard.fail_if_overtaken(LEAVERS):
             self._send_records(audience, self._plan[LEAVERS], adds=False)
-            if self._plan[UNSURE_LEAVERS].record_count:
-                # Pinterest may have refused to add some of them, whom it then refuses to remove. But a refusal of each
-                # may be about the request: then they stay unsure.
-                sent = self.stats.sent
-                sender = self._sender
-                self._sender = replace(sender, on_refused=lambda _: None, accepts_refusals=True)
-                self._send_records(audience, self._plan[UNSURE_LEAVERS], adds=False)
-                self._sender = sender
-                self._keeps_unsure_leavers = self.stats.sent == sent
-                if self._keeps_unsure_leavers:
-                    log.warning(
-                        "Pinterest refused to remove each of %s whom a failed run may have added: the next run asks "
-                        "again",
-                        format_count(self._plan[UNSURE_LEAVERS].record_count, "person", "people"),
-                    )
+            unsure = self._plan[UNSURE_LEAVERS]
+            if not unsure.record_count:
+                return
+            # Pinterest may have refused to add some of them, whom it then refuses to remove. But a refusal of each may
+            # be about the request: then they stay unsure.
+            sent = self.stats.sent
+            sender = self._sender
+            self._sender = replace(sender, on_refused=lambda _: None, accepts_refusals=True)
+            self._send_records(audience, unsure, adds=False)
+            self._sender = sender
+            self._keeps_unsure_leavers = self.stats.sent == sent
+            if self._keeps_unsure_leavers:
+                log.warning(
+                    "Pinterest refused to remove each of %s whom a failed run may have added: the next run asks again",
+                    format_count(unsure.record_count, "person", "people"),
+                )
 
     def _add_joiners(self) -> None:
         self._sender.on_refused = self._refused[JOINERS].append
@@ -218,9 +219,8 @@ class Mirror(MembersAction):
         self._session_task_key = hashlib.sha256(key.encode()).hexdigest()[:8]
         self._sender.on_refused = self._refused[JOINERS].append
         with self._guard.fail_if_overtaken(REPLACEMENT):
-            for step in self._plan_replacement(
-                self._require_usable_audience(self._existing_audience.id), self._plan[JOINERS]
-            ):
+            audience = self._require_usable_audience(self._existing_audience.id)
+            for step in self._plan_replacement(audience, self._plan[JOINERS]):
                 step.run()
         self.stats.members = None  # known once the plan is settled
 
