@@ -31,9 +31,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from td_pinterest_op.redaction.secret import defuse_templates, mask_sensitive_data
 
-# `missing`: the key is left out. `unknown`: there is no such key. `value`: the value is not allowed, whatever the other
+# `missing`: the key is left out. `unknown`: there is no such key. `value`: it is not allowed, whatever the other
 # settings are. `environment`: a variable is missing there. `misplaced`: a setting is beside them. `columns`: those of a
-# query. `wrong`: any other. Warnings: `unused`: the action does not use the setting. `digits`: an id may lack some.
+# query. `wrong`: any other. Warnings: `unused`: by the action. `digits`: an id may lack some.
 ProblemCode = Literal["wrong", "missing", "unknown", "value", "environment", "misplaced", "columns", "unused", "digits"]
 _ResultT = TypeVar("_ResultT")
 _OPERATOR_AUTHORS = "the authors of this operator"

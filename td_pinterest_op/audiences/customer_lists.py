@@ -178,9 +178,9 @@ class TargetList:
         unused = list(takewhile(lambda made: made.id not in used_ids, named))
         return unused[-1] if unused else None
 
-    def _is_too_old(self, customer_list: CustomerList) -> bool:
-        is_older = build_age_key(customer_list.id) <= build_age_key(self.older_id or "")
-        return is_older or (customer_list.created is not None and customer_list.created < self.begins)
+    def _is_too_old(self, made: CustomerList) -> bool:
+        is_older = build_age_key(made.id) <= build_age_key(self.older_id or "")
+        return is_older or (made.created is not None and made.created < self.begins)
 
 
 def find_own_lists(api: Api, audience_name: str, is_too_old: Callable[[CustomerList], bool]) -> list[CustomerList]:

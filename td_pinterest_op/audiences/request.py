@@ -106,7 +106,7 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
 
 
 def reject_misplaced_lists(task: Task) -> None:
-    """Raise SettingsError if a task has opt-out or consent lists beside its settings, where version 0.5 read them."""
+    """Raise SettingsError if opt-out or consent lists are beside a task's settings, where version 0.5 read them."""
     if names := [name for name in WITHHOLDING_LIST_NAMES if name in task.params]:
         text = (
             f"{' and '.join(names)} next to result_settings would withhold nobody: move the line into result_settings"

@@ -139,15 +139,15 @@ class ListSwitcher:
                     "have undone. Run the task of the newer job again"
                 )
 
-    def _parse_name_of_newer_run(self, customer_list: CustomerList) -> ListName | None:
-        """Return the name of a customer list if a newer run has made it, else None."""
-        name = parse_list_name(customer_list)
+    def _parse_name_of_newer_run(self, made: CustomerList) -> ListName | None:
+        """Return the name of a list if a newer run has made it, else None."""
+        name = parse_list_name(made)
         target = self.target
-        if name is None or customer_list.id == target.id:
+        if name is None or made.id == target.id:
             return None
         is_newer = name.has_newer_jobs(target.name)
         if is_newer is None:
-            is_newer = target.id != "" and build_age_key(customer_list.id) > build_age_key(target.id)
+            is_newer = target.id != "" and build_age_key(made.id) > build_age_key(target.id)
         elif self.replaces_newer:
             is_newer = False
         return name if is_newer else None

@@ -92,7 +92,7 @@ def find_ad_groups_using(api: Api, audience_id: str) -> list[AdGroup] | None:
 
 
 def require_unused(api: Api, audience: Audience) -> None:
-    """Raise AudienceError if active ad groups use the audience. Only logs a warning if the token may not read them."""
+    """Raise AudienceError if active ad groups use the audience. Logs a warning if the token may not read them."""
     groups = find_ad_groups_using(api, audience.id)
     if groups is None:
         log.warning(

@@ -28,7 +28,7 @@ _SESSION_TIME_MARGIN_SECONDS = 86_400.0
 
 
 class MembersAction(AudienceAction):
-    """The base class of the actions that send records to an audience's customer list, or replace it with a new list.
+    """The base class of the actions that send records to an audience's customer list, or switch it to a new list.
 
     No run replaces a list that a newer run has filled: see `ListSwitcher`.
     """
