@@ -23,6 +23,7 @@ from td_pinterest_op.mirroring.ledger import (
 )
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.records.columns import choose_customer_list_type, find_people_columns, has_single_identifier_rows
+from td_pinterest_op.records.limits import build_limit_advice
 from td_pinterest_op.records.prepared import SINGLE_DIGEST_LAYOUT, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.table import ExportSettings
@@ -214,8 +215,7 @@ class MirrorWarehouseSteps:
         if leavers / max(figures.members, 1) > limit:
             raise LimitError(
                 f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio allows "
-                f"({limit}); the query finds {figures.people:,} people. Nothing was sent. Correct the query, or raise "
-                'max_leave_ratio for one run, with the parameter settings_for_this_run: {"max_leave_ratio": …}'
+                f"({limit}); the query finds {figures.people:,} people. {build_limit_advice('max_leave_ratio')}"
             )
 
     def write_and_read_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:

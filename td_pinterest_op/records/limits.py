@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from td_pinterest_op.errors import InvalidRowsError, LimitError
-from td_pinterest_op.settings.table import ExportSettings, RecordSettings
+from td_pinterest_op.runtime.text import format_count
+from td_pinterest_op.settings.table import FOR_THIS_RUN_PARAMETER, ExportSettings, RecordSettings
 from td_pinterest_op.stats import Stats
 
 MOST_NAMED_INVALID_ROWS = 10  # in an error, by number
@@ -57,18 +58,18 @@ def check_invalid_values(settings: RecordSettings, stats: Stats) -> None:
 def check_export_limits(settings: ExportSettings, stats: Stats) -> None:
     """Raise InvalidRowsError or LimitError if the counts of an export's rows break a limit in `settings`."""
     check_invalid_values(settings, stats)
-    cure = "Nothing was sent. Check the query"
     share = stats.invalid_rows / max(stats.read, 1)
     if share > settings.max_invalid_ratio:
         raise LimitError(
             f"{_describe_invalid_values(stats)}: a share of {share:.4f} of the rows, more than "
-            f"max_invalid_ratio allows ({settings.max_invalid_ratio}). {cure}"
+            f"max_invalid_ratio allows ({settings.max_invalid_ratio}). {build_limit_advice('max_invalid_ratio')}"
         )
     if not stats.unique and not settings.allow_empty:
         raise LimitError(
             f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid_value_count:,} invalid). "
             "Nothing was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, "
-            "create makes an empty audience, replace clears the audience, and mirror removes everybody from it)"
+            "create makes an empty audience, replace clears the audience, and mirror removes everybody from it, as far "
+            "as min_records and max_leave_ratio allow)"
         )
     check_expected_value_kind(settings, stats)
     if stats.unique and not stats.allowed_count:
@@ -81,9 +82,17 @@ def check_export_limits(settings: ExportSettings, stats: Stats) -> None:
     most = settings.max_records
     left = f"{count:,} unique records" + (f", without {stats.withheld_text}," if stats.withheld.total() else "")
     if least is not None and count < least:
-        raise LimitError(f"{left} are fewer than min_records ({least:,}). {cure}")
+        raise LimitError(f"{left} are fewer than min_records ({least:,}). {build_limit_advice('min_records')}")
     if most is not None and count > most:
-        raise LimitError(f"{left} are more than max_records ({most:,}). {cure}")
+        raise LimitError(f"{left} are more than max_records ({most:,}). {build_limit_advice('max_records')}")
+
+
+def build_limit_advice(setting: str) -> str:
+    """Return the end of an error about a limit, with how to change this `setting` for one run."""
+    return (
+        f"Nothing was sent. Correct the query, or change {setting} for one run, with the parameter "
+        f'{FOR_THIS_RUN_PARAMETER}: {{"{setting}": …}}'
+    )
 
 
 def check_expected_value_kind(settings: ExportSettings, stats: Stats) -> None:
@@ -103,8 +112,8 @@ def _describe_invalid_values(stats: Stats) -> str:
     values = stats.valid + stats.invalid_value_count
     where = f"; the first in rows {rows}" if rows else ""  # a warehouse that has judged the rows does not number them
     return (
-        f"{stats.invalid_value_count:,} of {values:,} values in {stats.read:,} rows invalid "
-        f"({format_reason_counts(stats.invalid_by_reason)}){where}"
+        f"{stats.invalid_value_count:,} of {format_count(values, 'value')} in {format_count(stats.read, 'row')} "
+        f"invalid ({format_reason_counts(stats.invalid_by_reason)}){where}"
     )
 
 

@@ -231,7 +231,7 @@ def _find_credential(parsed: ParsedSettings, key: Setting, raw: object, environ:
         if not has_secret_reference(raw):
             return raw
         reference = _VALID_SECRET_REFERENCE.fullmatch(str(raw).strip())
-        if reference is None or build_variable_name(reference[1]) == "TD_API_KEY":
+        if reference is None or build_variable_name(reference[1]) in ("TD_API_KEY", "TD_APIKEY"):
             parsed.add_problem(
                 key.name,
                 "is no reference to a secret of the Pinterest app; allowed: such as "

@@ -112,7 +112,7 @@ def describe_type(value: object) -> str:
     """Return the type of a value in words, with the length of a string."""
     if isinstance(value, str):
         return f"a string of {format_count(len(value), 'character')}"
-    return f"a value of type {type(value).__name__}"
+    return "null" if value is None else f"a value of type {type(value).__name__}"
 
 
 def parse_number(value: object) -> Decimal | None:

@@ -393,7 +393,15 @@ def test_an_error_about_a_missing_secret_names_its_variable(
 
 @pytest.mark.parametrize(
     "value",
-    ["${secret:td.api_key}", "x ${secret:a}", "${ secret:a }", "${secret:}", "${secret:pinr.token}", "${secret:a b}"],
+    [
+        "${secret:td.api_key}",
+        "${secret:td.apikey}",
+        "x ${secret:a}",
+        "${ secret:a }",
+        "${secret:}",
+        "${secret:pinr.token}",
+        "${secret:a b}",
+    ],
 )
 def test_credential_is_the_whole_reference_to_a_secret_of_the_app(value: str) -> None:
     environ = {**ENVIRON, "A": "a", "TD_API_KEY": "1/key"}
@@ -475,7 +483,7 @@ WRONG_PERCENT = "percent: must be a number from 0.01 to 50 with at most two deci
         ({"percent": 10, "salt": "x", "by": " "}, "by: the value contains no visible character"),
         ({"percent": "12.345", "salt": "x"}, f"{WRONG_PERCENT} '12.345'"),
         ({"salt": "x"}, f"{WRONG_PERCENT} a value of type NoneType"),
-        ({"percent": 10}, "salt: must be a string, not a value of type NoneType"),
+        ({"percent": 10}, "salt: must be a string, not null"),
         ({"percent": 10, "salt": "x", "percnt": 1}, "'percnt' is unknown; did you mean percent?"),
         ("10", "must be a mapping, not a string of 2 characters"),
     ],
