@@ -482,7 +482,7 @@ WRONG_PERCENT = "percent: must be a number from 0.01 to 50 with at most two deci
         ({"percent": 50.01, "salt": "x"}, f"{WRONG_PERCENT} 50.01"),
         ({"percent": 10, "salt": "x", "by": " "}, "by: the value contains no visible character"),
         ({"percent": "12.345", "salt": "x"}, f"{WRONG_PERCENT} '12.345'"),
-        ({"salt": "x"}, f"{WRONG_PERCENT} a value of type NoneType"),
+        ({"salt": "x"}, f"{WRONG_PERCENT} null"),
         ({"percent": 10}, "salt: must be a string, not null"),
         ({"percent": 10, "salt": "x", "percnt": 1}, "'percnt' is unknown; did you mean percent?"),
         ("10", "must be a mapping, not a string of 2 characters"),
