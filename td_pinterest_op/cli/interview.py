@@ -115,7 +115,7 @@ class Interview:
         else:
             settings["audience_id"] = audience.id
             if is_writable_audience_name(audience.name):
-                settings["expected_audience_name"] = audience.name
+                settings["expected_audience_name"] = audience.name.strip()
             elif audience.name:
                 screen.print_note(
                     "A file cannot contain the audience's name, which has a line feed or a template: the workflow will "

@@ -1,5 +1,6 @@
 """A new project folder: the shipped workflow and its files, with a user's answers as settings."""
 
+import contextlib
 import json
 import os
 import re
@@ -91,11 +92,11 @@ class NewProject:
 
 
 def is_writable_audience_name(name: str) -> bool:
-    """Whether settings can contain an audience's name: one line, no template, no spaces at its ends."""
-    try:
-        return TEXT_TYPE.parse(name) == name and "${" not in name
-    except WrongValueError:
-        return False
+    """Whether settings can contain an audience's name: one line without a template."""
+    with contextlib.suppress(WrongValueError):
+        TEXT_TYPE.parse(name)
+        return "${" not in name
+    return False
 
 
 def require_new_folder(folder: Path) -> None:
@@ -118,11 +119,7 @@ def create_and_check_folder(folder: Path, projects: Sequence[NewProject], common
     require_new_folder(folder)
     files: dict[str, str] = {}
     for project in projects:
-        for name, text in render_project_files(project).items():
-            if files.setdefault(name, text) != text:
-                raise SettingsError(
-                    f"{project.workflow_file} needs another {name} than a workflow before it: give it its own folder"
-                )
+        _add_files(files, render_project_files(project), project)
     code = collect_code(with_phone_numbers="phone" in "".join(files.values()).lower())
     unfinished = folder / _UNFINISHED_FOLDER_NAME
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -140,6 +137,15 @@ def create_and_check_folder(folder: Path, projects: Sequence[NewProject], common
     text = " and everything that it needs" if is_right else ", but it would fail: correct what is named above"
     common.print_note(f"{folder} contains {', '.join(each.workflow_file for each in projects)}{text}")
     return is_right
+
+
+def _add_files(files: dict[str, str], new: Mapping[str, str], project: NewProject) -> None:
+    """Add the `new` files of a project to `files`. Raises SettingsError if a name has another text there."""
+    for name, text in new.items():
+        if files.setdefault(name, text) != text:
+            raise SettingsError(
+                f"{project.workflow_file} needs another {name} than a workflow before it: give it its own folder"
+            )
 
 
 def render_project_files(project: NewProject) -> dict[str, str]:
@@ -187,12 +193,12 @@ def _rename_project_files(files: Mapping[str, str], project: NewProject) -> dict
     name = project.name
     names = {f"{project.shipped_workflow_name}.dig": project.workflow_file, project.settings_path: f"config/{name}.yml"}
     names |= {path: f"queries/{name}_{Path(path).name}" for path in files if path.endswith(".sql")}
-    renamed = {}
+    renamed: dict[str, str] = {}
     for path, text in files.items():
         if not path.endswith(".sql"):
             for old, new in names.items():
                 text = text.replace(old, new)
-        renamed[names.get(path, path)] = text
+        _add_files(renamed, {names.get(path, path): text}, project)
     return renamed
 
 

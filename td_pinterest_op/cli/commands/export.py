@@ -103,7 +103,7 @@ def export(common: CommonOptions, settings: Path, dry_run: bool, folder: Path | 
     name = statistics["audience_name"] or ""
     # `$ {` is where the name may have had a template.
     if project.audience_id and is_writable_audience_name(name) and "$ {" not in name:
-        project.settings["expected_audience_name"] = name
+        project.settings["expected_audience_name"] = name.strip()
     if region := credentials.environ.get("TD_API_SERVER"):
         project.environment["TD_API_SERVER"] = region
     is_right = create_and_check_folder(folder, [project], common)

@@ -697,11 +697,14 @@ def test_a_task_that_no_folder_can_repeat_is_an_error_and_nothing_is_written(
     assert not folder.exists()
 
 
-def test_a_name_that_the_first_workflow_takes_is_an_error(init: Init, folder: Path, old: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "file"), [("pinterest_export", "pinterest_export.dig"), ("failed", "config/failed.yml")]
+)
+def test_a_name_that_is_taken_already_is_an_error(init: Init, folder: Path, old: Path, name: str, file: str) -> None:
     text = fill(f"{CONNECTED}TYPED\n")
-    write(old, {"old.dig": text, "pinterest_export.dig": text, "queries/sample.sql": "SELECT 1"})
-    ran = init("--from", old / "old.dig", "--from", old / "pinterest_export.dig")
-    assert ran.failed("pinterest_export.dig needs another pinterest_export.dig than a workflow before it")
+    write(old, {"old.dig": text, f"{name}.dig": text, "queries/sample.sql": "SELECT 1"})
+    ran = init("--from", old / "old.dig", "--from", old / f"{name}.dig")
+    assert ran.failed(f"{name}.dig needs another {file} than a workflow before it")
     assert not folder.exists()
 
 
