@@ -124,7 +124,7 @@ def _list_accounts_and_audiences(export: CheckedExport, default_target: ExportTa
                 audience_id=audience_id,
                 name=name,
                 must_be_new=must_be_new,
-                expected_name=str(expected) if expected else None,
+                expected_name=str(expected).strip() if expected else None,
                 changes_members=not isinstance(parsed, StatusSettings),
                 is_from_workflow=True,
             )

@@ -118,11 +118,13 @@ def check_audience(context: DoctorContext, *, target: ExportTarget) -> CheckResu
     size = "unknown" if audience.size is None else f"{audience.size:,}"
     label = f"{audience.id} {escape_and_quote(audience.name)}"
     message = f"{label}: {audience.status}, size {size}, customer list {audience.customer_list_id}"
-    if target.expected_name not in (None, audience.name):
+    if target.expected_name not in (None, audience.name.strip()):
         advice = "correct the id or the name: the export stops otherwise"
         message = f"{label}, but expected_audience_name is {escape_and_quote(str(target.expected_name))}"
         return CheckResult(message, "error", advice)
     condition = classify_audience_status(audience.status)
+    if condition is AudienceCondition.REMOVED:
+        return CheckResult(message, "error", "correct the id, or leave the audience out")
     if condition is AudienceCondition.TOO_SMALL:
         return CheckResult(message, "warning", "ads need at least 100 matched people: export more people")
     if condition is not AudienceCondition.READY:

@@ -321,6 +321,7 @@ def test_doctor_checks_the_account_and_the_audience_that_a_workflow_names(at_ter
         ),
         (f"{_ACTION}audience_id: ${{t.audience_id}}", "error", "the workflow names no audience"),
         (f"{_ACTION}audience_id: FEW\nexpected_audience_name: Many", "error", 'expected_audience_name is "Many"'),
+        (f"{_ACTION}audience_id: FEW\nexpected_audience_name: ' Few'", "warning", "TOO_SMALL"),
         (f"{_ACTION}audience_id: ${{only.a.run.knows}}", "ok", '"Shoppers": READY'),
     ],
 )
@@ -361,10 +362,14 @@ def test_doctor_names_the_file_of_what_is_wrong_in_a_workflow(at_terminal: Termi
     assert message == f"1 finding; {included}:2: yaml: there is a tab here, where YAML allows none: indent with spaces"
 
 
-def test_status_of_an_audience_of_another_type_can_be_read(at_terminal: Terminal, scene: Scene) -> None:
+@pytest.mark.parametrize(("removed", "status"), [(False, "ok"), (True, "error")])
+def test_status_of_any_audience_that_is_not_removed_can_be_read(
+    at_terminal: Terminal, scene: Scene, removed: bool, status: str
+) -> None:
     visitors = scene.services.pinterest.add_audience("Visitors", audience_type="VISITOR")
+    visitors.removed = removed
     scene.workflow.write_text(STATUS.replace('"1"', f"'{AD_ACCOUNT_ID}'").replace("2, 3", visitors.id))
-    assert run_checks(at_terminal, "--workflow", scene.workflow)["audience"]["status"] == "ok"
+    assert run_checks(at_terminal, "--workflow", scene.workflow)["audience"]["status"] == status
 
 
 def test_doctor_checks_each_audience_of_a_list(at_terminal: Terminal, scene: Scene) -> None:
