@@ -237,7 +237,7 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     report = PurePath(str(settings.get("report") or "page.html").strip())
     if report.is_absolute() or ".." in report.parts or not report.name:
         raise SettingsError(f"{place}: report must be the path of a file inside the project's folder", key="report")
-    if secret := next((key for key, value in params.items() if has_secret_reference(value)), None):
+    if secret := next((key for key, value in {"name": name, **params}.items() if has_secret_reference(value)), None):
         raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
     shared = dict(get_raw_settings(task))
     merged = shared | {key: value for key, value in settings.items() if not is_left_out(value) or key not in shared}

@@ -138,7 +138,7 @@ def _parse_settings_for_this_run(task: Task) -> dict[str, object]:
     given = parse_raw_settings(task.params[FOR_THIS_RUN_PARAMETER], place=FOR_THIS_RUN_PARAMETER)
     faults = [name for name, value in given.items() if name not in FOR_THIS_RUN_SETTING_NAMES or is_left_out(value)]
     if faults or not given:
-        names = ", ".join(describe_value(name).strip("'") for name in faults or [FOR_THIS_RUN_PARAMETER])
+        names = ", ".join(describe_value(name).strip("'") for name in faults or ["all of it"])
         raise SettingsError(
             f"{FOR_THIS_RUN_PARAMETER}: blank, or not to be set for one run: {names}; allowed: a mapping, or its JSON "
             f"text, with values for {', '.join(FOR_THIS_RUN_SETTING_NAMES)}",

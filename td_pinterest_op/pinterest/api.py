@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from td_pinterest_op.errors import PinterestError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
-from td_pinterest_op.redaction.secret import escape_and_quote
+from td_pinterest_op.redaction.secret import escape_and_quote, mask_and_escape
 from td_pinterest_op.runtime.text import parse_id, parse_whole_number
 
 log = logging.getLogger(__name__)
@@ -69,10 +69,10 @@ class Audience:
         return cls(
             id=parse_optional_id_field(content, "id") or "",
             name=parse_optional_field(content, "name", ""),
-            audience_type=parse_optional_field(content, "audience_type", ""),
+            audience_type=mask_and_escape(parse_optional_field(content, "audience_type", "")),
             ad_account_id=parse_optional_id_field(content, "ad_account_id"),
             customer_list_id=parse_optional_id_field(parse_optional_field(content, "rule", {}), "customer_list_id"),
-            status=parse_optional_field(content, "status", ""),
+            status=mask_and_escape(parse_optional_field(content, "status", "")),
             size=parse_whole_number(content.get("size")),
             description=parse_optional_field(content, "description", ""),
         )
@@ -314,7 +314,8 @@ def _require_response_id(response: Response, purpose: str, entity_id: str | None
     """Raise PinterestError unless a response has the id `entity_id`, or any valid id if that is None."""
     id_ = parse_id(response.content.get("id"))
     expected = f"the id {entity_id}" if entity_id else "an id of digits"
-    problem = f"the answer does not have {expected}, so it is unknown whether Pinterest carried out the request"
+    doubt = ", so it is unknown whether Pinterest carried out the request" if is_write else ""
+    problem = f"the answer does not have {expected}{doubt}"
     _raise_unless_valid(id_ and entity_id in (None, id_), response, purpose, problem, is_write=is_write)
 
 

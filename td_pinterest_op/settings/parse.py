@@ -234,8 +234,8 @@ def _find_credential(parsed: ParsedSettings, key: Setting, raw: object, environ:
         if reference is None or build_variable_name(reference[1]) in ("TD_API_KEY", "TD_APIKEY"):
             parsed.add_problem(
                 key.name,
-                "is no reference to a secret of the Pinterest app; allowed: such as "
-                f"${{secret:{secret}}}, without a space, with letters, digits, dots and dashes in the name",
+                "is no reference to a secret of the Pinterest app; allowed: a dollar sign, then "
+                f"{{secret:{secret}}} or another name of letters, digits, dots and dashes, without a space",
             )
             return None
         secret = reference[1]

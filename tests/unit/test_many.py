@@ -62,6 +62,11 @@ def fail(services: Services, *entries: object, **params: Any) -> str:
     return str(caught.value)
 
 
+def test_name_of_an_entry_is_no_secret(services: Services) -> None:
+    said = fail(services, entry(name="${secret:x}", audience_id=services.audience()))
+    assert "entry $ {secret:x}: name names a secret of the workflow" in said
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [

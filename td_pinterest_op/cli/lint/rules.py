@@ -191,6 +191,12 @@ class _TaskChecker:
         _check_plain_secrets(self._workflow, self._settings)
         self._check_ids_and_templates(self._settings, self._settings.place)
         self._check_ids_and_templates(params.get("audiences"), params.find_value_place("audiences"))
+        exported = self._task.exported.get_block("result_settings")
+        for name in sorted(RESTRICTING_SETTING_NAMES & exported.keys()):
+            # digdag lets the task's value replace it, so that no run sees it.
+            if is_left_out(exported[name]) and not is_left_out(self._settings.get(name)):
+                message = f"{name} is blank here: give it a value, or leave the line out"
+                self._workflow.add_finding(exported.places[name], "value", message)
         exports = [] if settings is None else self._check_exports_of_task()
         for name in sorted(RESTRICTING_SETTING_NAMES & self._task.block.keys()):
             place = self._task.block.places[name]

@@ -118,6 +118,13 @@ WRONG: list[tuple[Any, ...]] = [
     # Opt-outs and consents.
     (12, "value: suppress: there is no file queries/none.sql", OWN, f"{_ID} → {_ID}    suppress: queries/none.sql\n"),
     (12, "value: suppress: is blank", OWN, f"{_ID} → {_ID}    suppress: ''\n"),
+    (
+        2,
+        "value: dry_run is blank here",
+        OWN,
+        "_export:\n → _export:\n  result_settings: {dry_run: ''}\n",
+        f"{_ID} → {_ID}    dry_run: false\n",
+    ),
     (2, "value: consent: is blank", OWN, f"{_ID} → {_ID}    consent: ${{l}}\n", "_export:\n → _export:\n  l: ''\n"),
     (12, "unknown: supress: is unknown; did you mean suppress?", OWN, f"{_ID} → {_ID}    supress: queries/none.sql\n"),
     (12, "wrong: suppress has several statements", OWN, f"{_ID} → {_ID}    suppress: queries/two.sql\n"),
