@@ -40,9 +40,9 @@ class ListSwitcher:
         if used and (newer := self._parse_name_of_newer_run(used)):
             raise AudienceError(
                 f"{audience.label} uses customer list {used.id} of a newer run (job {newer.jobs}, here job "
-                f"{self.target.name.jobs}), and keeps it. To replace it, run the query again, in a new attempt; to "
-                "replace the result of a newer job anyway, or if the job ids come from two accounts or regions of "
-                "Treasure Data, set replace_newer: true"
+                f"{self.target.name.jobs}), and keeps it. To replace it, run this task again, with a new job of its "
+                "query if its job is older; to replace the result of a newer job anyway, or if the job ids come from "
+                "two accounts or regions of Treasure Data, set replace_newer: true"
             )
         return parse_list_name(used)
 
