@@ -15,7 +15,7 @@ PACKAGE_PARENT = _PACKAGE_FOLDER.parent
 IN_CHECKOUT = (PACKAGE_PARENT / "setup.cfg").is_file()
 SHIPPED_FILES_FOLDER = PACKAGE_PARENT if IN_CHECKOUT else _PACKAGE_FOLDER / "cli"
 """The folder with `workflows` and `docs`."""
-# For people at a terminal; the command line needs libraries that no workflow image has.
+# The command line needs libraries that no workflow image has.
 _UNBUNDLED_PACKAGE_FILES = ("cli", "__main__.py", "README.md")
 # Treasure Data's image has everything else that the operator imports.
 _LIBRARY_MISSING_ON_HOSTED = "python-backoff"
@@ -35,8 +35,8 @@ _UNUSED_FILE_PATTERN = re.compile(
 def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = False) -> ContentsByPath:
     """Return the contents of the operator's files and of its libraries', by path in a project folder.
 
-    The libraries are those that hosted Treasure Workflow lacks, or with dependencies all that the operator imports,
-    with what they need.
+    The libraries are those that hosted Treasure Workflow lacks, or `with_dependencies` all that the operator
+    imports, with what they need.
     """
     if IN_CHECKOUT:
         licence = (PACKAGE_PARENT / "LICENSE").read_bytes()

@@ -1,4 +1,4 @@
-"""Credentials from the environment, the local digdag secrets or a file, and what they give access to."""
+"""Credentials from the environment, the local digdag secrets or a file, and the ad accounts that they can read."""
 
 import contextlib
 import os
@@ -46,7 +46,7 @@ _SHORT_WAIT_SETTINGS = {
     "connection_timeout_secs": 20,
     "read_timeout_secs": 60,
 }
-# They may change customer lists and audiences.
+# Users with these roles may change customer lists and audiences.
 WRITER_ROLES = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
 
 
@@ -56,7 +56,7 @@ class Credentials:
 
     environ: Mapping[str, str]  # the variables of a task
     sources: Mapping[str, str]  # where each was found, in words, by variable
-    env_file: Path | None = None  # of --env-file
+    env_file: Path | None = None
 
     def describe_sources(self) -> str:
         """Return the places where the secrets were found, in words."""

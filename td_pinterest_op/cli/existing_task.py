@@ -66,7 +66,7 @@ _LEFT_OUT_REASONS = {
 def convert_existing_task(path: Path, *, task_name: str, entry_name: str) -> NewProject:
     """Return the project that does what a task in a workflow file does, and print what it has and what is left out.
 
-    `task_name`: needed where the file has several exports. `entry_name`: of its list, or "" for all entries. Raises
+    `task_name`: needed where the file has several exports. `entry_name`: one of its list, or "" for all. Raises
     SettingsError for a file without such a task, and for what only a run knows.
     """
     workflow = Workflow(path)
@@ -106,7 +106,7 @@ def _upgrade_list_entry(members: Mapping[Any, Any]) -> dict[Any, Any]:
 class _ExistingTaskConverter:
     workflow: Workflow
     task: DigTask
-    query_task: DigTask  # has the query of the task
+    query_task: DigTask  # the task with its query
     left_out_reasons: dict[str, str] = field(default_factory=dict)  # by what the folder does not have
 
     def convert_and_report(self, entry_name: str) -> NewProject:

@@ -2,7 +2,7 @@
 
 An env file means what it means to a shell: quotes, backslashes, comments, `export`, several assignments on a line, `;`
 between them; nothing is expanded. Setting a value changes no other character. python-dotenv does neither: it reads one
-assignment a line, decodes escapes such as a backslash and n, and sets a value by writing its whole line.
+assignment a line, decodes escapes, and sets a value by writing its whole line.
 """
 
 import re

@@ -41,7 +41,7 @@ _USE_TEST_BY_OPTION: Mapping[str, Callable[[ActionSpec], bool]] = {
 
 
 def make_pattern_parser(pattern: str, description: str) -> Callable[[str], str]:
-    """Return a type of an option: a function that raises click.BadParameter for text of another form, except ""."""
+    """Return a type of an option: a function that raises click.BadParameter unless a text is "" or of this form."""
 
     def require_form(text: str) -> str:
         if text and not re.fullmatch(pattern, text):
@@ -73,10 +73,10 @@ class Interview:
     """Asks the questions that no option answers."""
 
     asks: bool  # if not, default answers are taken
-    options: Mapping[str, Any]  # by name, None or empty for those that are not given
+    options: Mapping[str, Any]  # their values by name, None or empty if not given
     services: Services | None  # None without secrets
     default_region: str  # the address of Treasure Data's API, or ""
-    _known_audiences: Sequence[Audience] = field(default=(), init=False)  # of the ad account, if there are secrets
+    _known_audiences: Sequence[Audience] = field(default=(), init=False)  # the ad account's, if there are secrets
 
     def ask_all(self) -> NewProject:
         """Return the answers. Raises click.UsageError and ExportError."""
@@ -178,7 +178,7 @@ class Interview:
             except (SettingsError, click.UsageError) as error:
                 raise click.UsageError(screen.replace_program_name(str(error))) from None
 
-        type_: Any = parse  # of which the choices are shown
+        type_: Any = parse  # click shows its choices
         answer: _T = click.prompt(question, default, type=type_, value_proc=read, err=True, show_default=bool(default))
         return answer
 

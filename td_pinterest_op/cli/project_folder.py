@@ -67,7 +67,7 @@ class NewProject:
     exported: dict[str, Any] = field(default_factory=dict)  # more variables of the workflow: `docker`, `py`
     entries: dict[str, Any] = field(default_factory=dict)  # beside `settings`: `audiences`, `at_once`, `later_runs`
     files: dict[str, str] = field(default_factory=dict)  # the SQL files of these jobs, by path
-    name: str = ""  # of a further workflow, whose files have names of their own
+    name: str = ""  # the name of a further workflow and its files
 
     @property
     def workflow_file(self) -> str:

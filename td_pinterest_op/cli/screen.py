@@ -98,7 +98,7 @@ def print_line(content: str | Text | Table = "", *, stderr: bool = False, hangin
     _write_line("\n".join(line.rstrip() for line in rendered.getvalue().splitlines()), stderr=stderr)
 
 
-# For what is no part of the result.
+# Prints what is no part of the result.
 print_note = partial(print_line, stderr=True)
 
 
@@ -122,8 +122,8 @@ def print_json(value: object) -> None:
 def print_table(rows: Sequence[Row], *, columns: Sequence[str], wrappable: Sequence[str] = ()) -> None:
     """Print these columns of rows as a table. `wrappable`: those whose values may be wrapped.
 
-    Where the terminal is too narrow for a table without `wrappable` columns, each row becomes a block of lines: ids are
-    there to be copied, and a cut id is of no use.
+    Where the terminal is too narrow for a table without `wrappable` columns, each row becomes a block of lines: a cut
+    id is of no use.
     """
     headings = {key: key.removesuffix("_id").replace("_", " ").upper() for key in columns}
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)

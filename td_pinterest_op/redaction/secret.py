@@ -1,7 +1,7 @@
 """Secrets that do not print themselves, and text from elsewhere that is safe to show: masked, on one line, no template.
 
-The mask recognises a credential in the forms of an echo: plain, URL-encoded, escaped as in JSON, and in base64. A pair
-of credentials, as in Basic authorisation, is a `Secret` of its own.
+The mask recognises a credential plain, URL-encoded, escaped as in JSON, and in base64. A pair of credentials, as in
+Basic authorisation, is a `Secret` of its own.
 """
 
 import base64
@@ -15,8 +15,8 @@ from urllib.parse import quote, quote_plus
 
 # digdag's limit in bytes; only the beginning of a longer secret is recognised.
 LONGEST_SECRET = 16 * 1024
-_LONGEST_QUOTED_TEXT = 100  # of a name in a message, in characters
-# In characters: a longer text is cut at a space.
+_LONGEST_QUOTED_TEXT = 100  # characters of a name in a message
+# In characters: a longer text is cut at a space before that.
 LONGEST_MASKED_TEXT = 100_000
 
 # In characters: shorter credentials occur in every message, and those of up to five are masked as whole words only.
@@ -27,7 +27,7 @@ _LONGEST_WHOLE_WORD_SECRET = 5
 _MASKABLE_WORD_PATTERN = re.compile(r"[^\s'\"]+")
 _AT_SIGN_PATTERN = re.compile(r"@|%(?:25)*40|\\u0040|&#(?:0*64|[xX]0*40);|&commat;")
 _DEVICE_OR_DIGEST_PATTERN = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}|[0-9A-Fa-f]{32,}")
-# As of phone numbers and keys. Not digits of a name (customers_20260101), a position (line 1:8) or a time.
+# Phone numbers and keys, for example. Not digits of a name (customers_20260101), a position (line 1:8) or a time.
 _LONG_NUMBER_PATTERN = re.compile(r"(?<!\w)(?!\d{4}-\d\d-\d\d[T ]\d\d:)\+?\(?\d(?:(?:/|[\s()+.-]{0,3})\d){6,}(?![\d_])")
 
 _secret_forms: set[str] = set()
@@ -125,7 +125,7 @@ def escape_and_quote(text: str) -> str:
 
 
 def mask_and_escape(text: str, *, longest: int = 80) -> str:
-    """Return `text` masked and escaped, on one line, cut to `longest` characters. The mask: `mask_sensitive_data`."""
+    """Return `text` masked and escaped, on one line, cut to `longest` characters."""
     # Before it is cut, since half of an identifier would not be recognised.
     line = escape_for_message(mask_sensitive_data(text))
     return line if len(line) <= longest else f"{line[:longest]}…"

@@ -10,8 +10,8 @@ from pygal.style import Style
 
 ChartPoints = Sequence[tuple[datetime, float]]
 
-# Width, height and font size in pixels, and the ticks of the time axis. On a phone, a page shows the narrow chart, so
-# that text keeps its size.
+# Width, height and font size in pixels, and the number of labels of the time axis. On a phone, a page shows the narrow
+# chart, so that text keeps its size.
 _CHART_SIZES = {"wide": (960, 300, 14, 7), "narrow": (350, 260, 12, 3)}
 
 

@@ -13,7 +13,7 @@ from td_pinterest_op.report.entry import ReportEntry
 from td_pinterest_op.report.funnel import build_funnel
 from td_pinterest_op.run_history.history_table import LIFT_ROW, RUN_ROW, STATUS_CHECK_ROW, SUCCESS_OUTCOME
 
-# It keeps the compiled template, which takes most of the time of a page.
+# It keeps the compiled template: compiling takes most of the time of a page.
 _TEMPLATE_ENVIRONMENT = Environment(
     loader=PackageLoader(__package__, ""),
     autoescape=True,

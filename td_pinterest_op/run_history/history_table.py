@@ -20,8 +20,8 @@ HistoryRow = Mapping[str, Any]
 """Values by column name. A missing column is NULL."""
 
 # To add a column that is no statistic (stats.py):
-# 1. Name it below, and fill it in: of every row in task_runtime/outcome.py, of a status check in status.py, of a lift
-#    in `build_lift_row`. Test it in tests/e2e/test_history_setting.py.
+# 1. Name it below, and fill it in: for every row in task_runtime/outcome.py, for a status check in status.py, for a
+#    lift in `build_lift_row`. Test it in tests/e2e/test_history_setting.py.
 # 2. If the report shows it, add it to report/page.html (tests/unit/report/test_page.py). Add a line to CHANGELOG.md.
 
 # `task` is the full name: several tasks of a workflow may do the same to one audience. `lists_…`: the jobs of these
@@ -38,7 +38,7 @@ records_refused records_keys records_invalid_keys requests_sent requests_retried
 values_hashed records_withheld_suppressed records_withheld_without_consent records_withheld_control members mirror_plan
 mirror_people mirror_members mirror_joined mirror_resent mirror_left mirror_unsure erasure_accounts erasure_lists
 """
-# `match_ratio`: of a status check, the audience's size relative to its members.
+# `match_ratio`: the audience's size at a status check, relative to its members.
 _DOUBLE_COLUMNS = "seconds_reading seconds_sending seconds_waiting match_ratio"
 
 COLUMN_TYPES: Mapping[str, str] = {
@@ -146,7 +146,7 @@ def build_history_query(table: str, audience_ids: Collection[str]) -> str:
     """
     name = quote_name(table)
     ids = ", ".join(map(quote_literal, audience_ids))
-    # All columns: a table of 0.4.0 has others.
+    # All columns: a table of 0.4.0 has others. Of rows of the same second, a failure counts as the last.
     return (
         f"-- td_pinterest_op: what the history knows of these audiences\nSELECT * FROM {name}\n"
         f"WHERE audience_id IN ({ids}) OR (kind = {quote_literal(RUN_ROW)} AND (audience_id IS NULL\n"

@@ -6,7 +6,7 @@ from statistics import NormalDist
 from typing import Any
 
 COUNT_NAMES = ("people_sent", "converted_sent", "people_control", "converted_control")
-"""The columns of the query."""
+"""The columns of queries/lift.sql."""
 
 _DOUBT_PREFIX = "Do not trust this comparison: "
 NO_CONTROL_GROUP_SUMMARY = (

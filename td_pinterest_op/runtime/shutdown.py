@@ -35,7 +35,7 @@ _uninterrupted_calls: set[Future[Any]] = set()
 def end_on_signals() -> Iterator[list[int]]:
     """Within the `with` block, let the first SIGTERM or SIGINT raise StoppedError in the main thread.
 
-    Yields a list of the signals' numbers so far. The end of the block waits up to five seconds for calls of
+    Yields a list, to which each signal's number is added. The end of the block waits up to five seconds for calls of
     `run_uninterrupted`. Must be entered in the main thread.
     """
     received: list[int] = []
@@ -83,7 +83,7 @@ def clear_request() -> None:
 
 
 def sleep(seconds: float) -> None:
-    """Sleep for `seconds`, or until the run is asked to end: a signal interrupts only the main thread."""
+    """Sleep for `seconds`, or until the run is asked to end, in any thread: a signal interrupts only the main one."""
     before = is_requested()
     end = time.monotonic() + seconds
     while is_requested() == before and (left := end - time.monotonic()) > 0:
@@ -107,7 +107,7 @@ def wait_for(future: Future[_T]) -> _T:
 
 
 def start_thread(function: Callable[[], _T], *, may_be_cut_off: bool = True) -> Future[_T]:
-    """Call `function` in a new thread with this thread's context variables. Return a future of its result or exception.
+    """Call `function` in a new thread with this thread's context variables. Return a future of its result.
 
     The end of the process waits for the thread only if `may_be_cut_off` is false. Raises RuntimeError if no thread
     starts.

@@ -133,7 +133,7 @@ def build_settings(parsed: ParsedSettings) -> Any:
 
 
 def parse_raw_settings(value: object, *, place: str = "result_settings") -> Mapping[object, object]:
-    """Return unchecked settings: a mapping, or that in its JSON or YAML text, or {} for a blank value.
+    """Return unchecked settings, given as a mapping or as JSON or YAML text, or {} for a blank value.
 
     Raises SettingsError for any other value, which it calls `place`.
     """
@@ -163,11 +163,11 @@ def parse_values(
     environ: Mapping[str, str],
     for_this_run: Mapping[str, object] = MappingProxyType({}),
 ) -> ParsedSettings:
-    """Return the parsed values of `settings`, and every problem in them. `for_this_run` replaces some of them."""
+    """Return the parsed values of `settings`, and every problem in them. `for_this_run` replaces some settings."""
     parsed = ParsedSettings(table=table, for_this_run=tuple(for_this_run))
     whole = {**settings, **for_this_run}
     lost_digits = []
-    # First, and even if the settings have others: no message shows a credential.
+    # So that no message shows a credential of the environment, even if the settings have others.
     for key in CREDENTIAL_SETTINGS:
         Secret(environ.get(build_variable_name(key.secret_name), "").strip())
     for name, key in sorted(table.by_name.items(), key=lambda item: not item[1].is_credential):
@@ -222,9 +222,9 @@ def _add_unknown_key_problems(parsed: ParsedSettings, keys: Iterable[object]) ->
 
 
 def _find_credential(parsed: ParsedSettings, key: Setting, raw: object, environ: Mapping[str, str]) -> object:
-    """Return a credential: `raw`, or the variable of the secret that `raw` names, or else of the setting's own.
+    """Return a credential: `raw`, or the value in `environ` of the secret that `raw` names, or else of the key's own.
 
-    If it has no value, add a problem and return None.
+    Without a value, add a problem and return None.
     """
     secret = key.secret_name
     if not is_left_out(raw):

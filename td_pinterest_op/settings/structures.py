@@ -117,7 +117,7 @@ def parse_list(value: object) -> Sequence[object]:
 
 
 def parse_mapping(value: object) -> Mapping[object, object]:
-    """Return a mapping, or that in JSON or YAML text. Raises WrongValueError for any other value."""
+    """Return a mapping, given as such or as JSON or YAML text. Raises WrongValueError for any other value."""
     mapping = parse_json_or_yaml(value) if isinstance(value, str) else value
     if not isinstance(mapping, Mapping):
         raise WrongValueError(f"must be a mapping, not {describe_type(value)}")

@@ -1,7 +1,6 @@
 """The settings: each key of `result_settings` is declared once, with its type, its default and the actions that use it.
 
-A setting is a field of a dataclass, and the field's name is the key. Each entry point has a class and a table. The
-tables of docs/settings.md are written from that of an export.
+A setting is a field of a dataclass, and the field's name is the key. Each entry point has a class and a table.
 """
 
 # To add a setting of an export:
@@ -80,7 +79,7 @@ CONSOLE_SETTING_NAMES = (
     *("retry_initial_wait_millis", "max_retry_wait_millis"),
     *("connection_timeout_secs", "write_timeout_secs", "read_timeout_secs"),
 )
-"""The settings of Audience Studio's console, besides the actions' own for the audience's id."""
+"""The settings that Audience Studio's console may choose, besides the actions' own for the audience's id."""
 
 Scope = Literal["every action", "rows", "people", "new audience", "old audience", "new list", "named"]
 """The subject of a setting. An action uses the settings of its scopes, and those that it names.
@@ -124,7 +123,7 @@ class Setting:
     name: str = ""
     type: SettingType
     default: Any = None
-    alias: str = ""  # another name of the key; of a list, for a single item
+    alias: str = ""  # another name of the key; for a list, that of a single item
     is_needed: bool = False
     scope: Scope = "every action"
     is_credential: bool = False
@@ -163,7 +162,7 @@ def find_declared_settings(class_: type[Any]) -> list[Setting]:
 class SettingsTable(Generic[_SettingsT]):
     """The settings that an entry point allows."""
 
-    settings_class: type[_SettingsT]  # of the settings' values
+    settings_class: type[_SettingsT]  # the dataclass of the values
     settings: tuple[Setting, ...]  # in the order in which problems are reported
     by_name: Mapping[str, Setting]  # by name and by alias
 
@@ -233,8 +232,8 @@ class RecordSettings(ConnectionSettings):
 class ExportSettings(RecordSettings):
     """The settings of one export, which docs/settings.md explains.
 
-    A setting that the action does not use has its default, even if it was given. A helper such as `_of_rows` says which
-    actions use a setting; `_declare_named_actions_setting`: those that name it in their `ActionSpec`.
+    A setting that the action does not use has its default, even if it was given. Helpers such as `_of_rows` say which
+    actions use it (see `Scope`).
     """
 
     action: ActionSpec  # declared by `build_export_table`, which knows the actions

@@ -35,7 +35,7 @@ _DIGITS_PATTERN = re.compile(r"[0-9]+")
 _ROUNDED_ID_PATTERN = re.compile(r"[0-9]{16,39}0")
 _TABLE_NAME_PATTERN = re.compile(r"(?:(?P<database>[a-z0-9_]{3,128})\.)?(?P<table>[a-z0-9_]{3,128})")
 _SECRET_REFERENCE_START = re.compile(r"\$\{\s*secret\s*:")
-_LARGEST_EXACT_NUMBER = 2**53  # of a double
+_LARGEST_EXACT_NUMBER = 2**53  # doubles skip whole numbers above it
 _LONGEST_ID = 40  # Pinterest sets no limit (`^\d+$` since API 5.28); ours keeps messages short
 
 
@@ -55,7 +55,7 @@ class SettingType:
 class TableName(NamedTuple):
     """The name of a table in Treasure Data."""
 
-    database: str | None  # None: the task's
+    database: str | None  # None: the task's database
     table: str
 
 
@@ -184,7 +184,7 @@ def _build_id_type(max_length: int, allowed_text: str) -> SettingType:
 
 def _parse_credential(value: object) -> Secret:
     is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**30
-    # Before it is checked: no message may show a wrong one either.
+    # A `Secret` even before the check: no message may show a wrong one either.
     secret = Secret(_parse_string(str(value) if is_number else value))
     if not re.fullmatch(f"[!-~]{{1,{LONGEST_SECRET}}}", secret.reveal()):
         raise WrongValueError(f"the value has other characters than visible ASCII, or more than {LONGEST_SECRET}")

@@ -29,7 +29,7 @@ from td_pinterest_op.task_runtime.task import Task, parse_endpoints
 log = logging.getLogger(__name__)
 
 _TIMEOUT = 30.0
-_SAVE_RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+_SAVE_RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds
 _EXPIRES_SOON_SECONDS = 14 * DAY_SECONDS
 # The project's id in `digdag run`, whose database is in memory. A server has a project 1 as well: its tasks are
 # recognised by the folder into which the server unpacks the project.
@@ -52,7 +52,7 @@ class DigdagServer:
     """The REST API of a digdag server. Any method may raise NoResponseError."""
 
     url: str  # without `/api`
-    authorization: Secret  # the header Authorization, or empty to send none
+    authorization: Secret  # the value of the header Authorization, or empty to send none
 
     def put_secret(self, project_id: object, name: str, value: Secret) -> int:
         """Store a secret of a project, and return the response's status."""
@@ -174,7 +174,6 @@ class RefreshTokenStore:
         return read_local_secret(self._secret_name, self._environ)
 
     def _write_token(self, new_token: Secret) -> None:
-        """Store a refresh token where the old one was. Raises SettingsError, OSError and _SecretNotStoredError."""
         name = self._secret_name
         if name is None:
             raise SettingsError("the old token is written in plain text, not as a secret")
@@ -191,7 +190,7 @@ class RefreshTokenStore:
                 raise SettingsError("DIGDAG_ENDPOINT must be an https address (http is allowed only for this machine)")
             # Never the Treasure Data key: it is not for that server.
             server = DigdagServer(url=endpoint, authorization=Secret(self._environ.get("DIGDAG_AUTHORIZATION", "")))
-        elif self._project_id == str(LOCAL_PROJECT_ID):  # of a server of the user's own: hosted ids are far greater
+        elif self._project_id == str(LOCAL_PROJECT_ID):  # on a server of the user's own: hosted ids are far greater
             raise SettingsError("DIGDAG_ENDPOINT is missing in the task's _env")
         else:
             server = find_hosted_server(self._environ)

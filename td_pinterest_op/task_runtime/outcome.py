@@ -139,7 +139,7 @@ def publish_outcome_and_raise(
 def add_missing_subjects(error: ExportError, error_subjects: Sequence[tuple[str, str | None]]) -> None:
     """Add the subjects that an error's message does not name: it may be read alone.
 
-    `error_subjects`: such as ("ad account", "549755885175"), or None for an unknown id or name.
+    `error_subjects`: such as ("ad account", "549755885175"), with None for an unknown id or name.
     """
     names = [(label, escape_for_message(subject)) for label, subject in error_subjects if subject]
     if unnamed := [f"{label} {name}" for label, name in names if name not in str(error)]:

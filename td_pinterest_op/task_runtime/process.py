@@ -21,7 +21,7 @@ from td_pinterest_op.task_runtime.task import Task, get_current_task
 log = logging.getLogger("td_pinterest_op")
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(label)s%(message)s"
-# Begins each line of the log, such as "vip: " for an entry of a list. Threads have that of their starter.
+# What each line of the log begins with, such as "vip: " for an entry of a list. Threads inherit it.
 log_label = contextvars.ContextVar("log_label", default="")
 # The subtask's parameter with the refused token's fingerprint and how often it was refused.
 _REFUSED_CREDENTIAL_PARAMETER = "pinterest_refused_token"

@@ -76,8 +76,8 @@ def connect_services(
 
     `counts`: counts the requests that write to Pinterest. `on_new_refresh_token`: see `RenewableTokens`; by default it
     stores the token where the task's own came from. `concurrent_runs`: how many runs share the connections. Raises
-    SettingsError for an endpoint that is unsafe for secrets. The first request raises AccountError if the run
-    `needs_scopes` (REQUIRED_SCOPES) and the token lacks one.
+    SettingsError for an endpoint that is unsafe for secrets. The first request to Pinterest raises AccountError if
+    the run `needs_scopes` (REQUIRED_SCOPES) and the token lacks one.
     """
     store = RefreshTokenStore(task=task, settings=settings, timing=timing)
     transport = Transport(

@@ -40,9 +40,9 @@ _DEFAULT_ENDPOINTS = {
 }
 # Never a path: the API key could do more than query.
 _DATABASE_NAME_PATTERN = re.compile(r"[a-z0-9_]{3,128}")
-# What begins a query, and no file's name.
+# What a query begins with, but no file's name.
 _SQL_START_PATTERN = re.compile(r"--|/\*|\(|(?:select|with|values|table|from)\s", re.IGNORECASE)
-# Ends the name of a task that has added itself as a subtask after a refused token.
+# The end of the name of a task that runs again as its own subtask, after a refused token.
 _RERUN_SUBTASK_SUFFIX_PATTERN = re.compile(r"(?:\^sub\+subtask0)+$")
 
 

@@ -72,9 +72,9 @@ class Job:
 
     id: str
     schema: tuple[tuple[str, str], ...]  # (name, SQL type) of each column
-    # Treasure Data may say neither.
+    # None: Treasure Data does not say it.
     records: int | None = None  # the number of rows
-    size: int | None = None  # of the compressed result, in bytes
+    size: int | None = None  # the bytes of the compressed result
     is_hashed_by_warehouse: bool = False  # values are digests or reasons (see `build_hashing_statement`)
     option: str = ""  # the option of the command line that has the query; "" for a workflow's
 
@@ -112,7 +112,7 @@ def run_or_await_job(td: TreasureData, source: JobOrQuery, *, on_job_id: Callabl
 
 
 def run_statement_job(td: TreasureData, source: JobOrQuery) -> str:
-    """Run a statement that returns no rows, such as INSERT, and return its job's id. Raises as `run_or_await_job`."""
+    """Run a statement without rows, such as INSERT, and return its job's id. Raises as `run_or_await_job` does."""
     # Treasure Data would repeat the statement after a failure, and insert rows twice.
     options = {name: value for name, value in source.job_options.items() if name != "retry_limit"}
     return _run_until_success(td, replace(source, job_options=options), lambda _: None)[0]

@@ -25,7 +25,7 @@ _DOWNLOAD_ADVICE = "give the owner of the API key the permission Download on the
 def open_job_rows(
     td: TreasureData, source: JobOrQuery, *, on_job_id: Callable[[str], None] = lambda _: None
 ) -> "JobRows":
-    """Wait for the job of `source`, and return its rows. `on_job_id`, errors: as in `run_or_await_job`."""
+    """Wait for the job of `source` (see `run_or_await_job`), and return its rows."""
     return JobRows(td, run_or_await_job(td, source, on_job_id=on_job_id))
 
 
@@ -150,7 +150,7 @@ class JobRows:
             if not rows:
                 continue
             try:
-                # One column, the usual case: this takes a third of the time of the general way.
+                # For one column, the usual case, this takes a third of the time of the general way.
                 columns = [[value for (value,) in rows]] if width == 1 else list(map(list, zip(*rows, strict=True)))
             except (TypeError, ValueError):
                 columns = []

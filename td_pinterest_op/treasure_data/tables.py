@@ -42,7 +42,7 @@ class ListedTable:
 
 
 def list_tables(td: TreasureData, database: str) -> dict[str, ListedTable]:
-    """Return the tables of a database by name. Raises JobError for an unknown database, and as `TreasureData.call`."""
+    """Return a database's tables by name. Raises JobError for an unknown database, and as `TreasureData.call` does."""
     status, content = td.call("GET", build_v3_path("table", "list", database))
     if status == 404:
         raise JobError(f'there is no database "{database}": create it, or name another one')

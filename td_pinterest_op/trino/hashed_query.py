@@ -23,7 +23,7 @@ from td_pinterest_op.trino.hashing_sql import (
     build_trim_sql,
 )
 
-CONTROL_MODULUS = 10_000  # a person's number modulo this decides
+CONTROL_MODULUS = 10_000  # a person's number modulo this decides about the control group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def describe_query(
 ) -> UserQuery:
     """Ask the warehouse for the columns of the query in `source`, without rows, and return the query with them.
 
-    `find_columns`: returns the identifier columns of a result. Raises as it and `run_or_await_job` do.
+    `find_columns`: returns the identifier columns of a result. Raises what it and `run_or_await_job` raise.
     """
     job = run_or_await_job(td, source.with_new_job_for_each_try(build_columns_statement(source.query)))
     return UserQuery(text=source.query, names=job.names, columns=find_columns(job))
@@ -66,10 +66,7 @@ def open_hashed_rows(
     control: ControlGroup | None = None,
     on_job_id: Callable[[str], None],
 ) -> JobRows:
-    """Run the query of `source`, and return its rows as `build_hashing_statement` describes them.
-
-    `on_job_id`, errors: as in `run_or_await_job`.
-    """
+    """Run the query of `source` (see `run_or_await_job`), and return its rows as `build_hashing_statement` says."""
     hashing = replace(source, query=build_hashing_statement(query, control=control))
     rows = open_job_rows(td, hashing, on_job_id=on_job_id)
     rows.job = replace(rows.job, is_hashed_by_warehouse=True)
@@ -85,8 +82,8 @@ def build_columns_statement(query: str) -> str:
 def build_hashing_statement(query: UserQuery, *, control: ControlGroup | None) -> str:
     """Return the statement with which the warehouse hashes a query's identifiers (setting `hash_in: warehouse`).
 
-    It selects the query's rows. `build_hashing_sql` replaces an identifier, and `build_control_number_sql` the key of
-    the control group.
+    It selects the query's rows, with what `build_hashing_sql` makes of an identifier, and `build_control_number_sql` of
+    the control group's key.
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
@@ -98,7 +95,7 @@ def build_hashing_statement(query: UserQuery, *, control: ControlGroup | None) -
 def build_select_from_hashed(comment: str, query: UserQuery, expressions: Mapping[int, str]) -> str:
     """Return a SELECT of `expressions` from the rows of `build_hashing_select`, preceded by comments.
 
-    `comment`: what the statement is for. `expressions`: SQL by the position of the query's column that gives the name.
+    `comment`: what the statement is for. `expressions`: SQL by the position of the query's column of the same name.
     """
     columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
     statement = f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query)}\n)"

@@ -33,7 +33,7 @@ def build_lower_sql(text: str) -> str:
 
 
 def build_control_number_sql(key: str, salt: str) -> str:
-    """Return SQL for the number that decides whether a person is in the control group, as in `assign_control`."""
+    """Return SQL for the number that decides about the control group, as in `assign_control`. `key`, `salt`: SQL."""
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 
 

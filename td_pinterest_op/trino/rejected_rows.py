@@ -76,7 +76,7 @@ SELECT {", ".join([str(run["time"]), *texts, *_REJECTED_VALUE_COLUMNS])} FROM (
 def build_rejected_select(query: UserQuery, *, keys: Sequence[str], control_key: str | None = None) -> str:
     """Return a SELECT of a query's rejected values, each with the `keys` of its row, its column and the reason.
 
-    A row without identifier, or without value in the column `control_key`, is listed once, without a column.
+    A row without an identifier, or without a value in the column `control_key`, is listed once, without a column.
     """
     names = _choose_key_column_names(keys)
     named = [

@@ -28,8 +28,8 @@ BLANK_ROW_SQL = "\nUNION ALL SELECT ''"
 
 The caller adds its other columns, after a comma.
 """
-# Before the answers in a row without a control-group key (`-ab…`, `-=ab…`, `-unsure`): the row is not sent, but if its
-# person is suppressed, nobody is sent with this digest.
+# The mark before the answers in a row without a control-group key (`-ab…`, `-=ab…`, `-unsure`): the row is not sent,
+# but if its person is suppressed, nobody is sent with this digest.
 _UNSENT_ROW_MARK = "-"
 _UNSURE_REASONS_SQL = f"('{Reason.UNSURE.value}', '{_UNSENT_ROW_MARK}{Reason.UNSURE.value}')"
 _IS_DIGEST_SQL = "length(answer) = 64"
@@ -96,7 +96,7 @@ GROUP BY answer"""
 def build_all_digests_select(query: UserQuery) -> str:
     """Return a SELECT with a row for each value of a query's single identifier column. Nobody is withheld.
 
-    The columns are those of `build_withholding_select`, but `people` is 0: the comparison counts 1 per digest.
+    The columns are those of `build_withholding_select`, but `people` is 0: the mirror counts 1 per digest.
     """
     return f"""\
 SELECT {_BARE_DIGEST_SQL} AS answer, 0 AS people, 1 AS given, {_IS_PREHASHED_SQL} AS hashed, 1 AS row_count,
@@ -137,7 +137,7 @@ FROM {table}"""
 
 
 def build_reasons_text_sql(reason: str, count: str, *, where: str) -> str:
-    """Return SQL for a text such as `null 3, empty 1`, from the columns `reason` and `count` of the rows `where`."""
+    """Return SQL for a text such as `null 3, empty 1`, from the columns `reason` and `count` where `where` is true."""
     return f"""coalesce(array_join(array_agg({reason} || ' ' || cast({count} AS varchar) ORDER BY {reason})
     FILTER (WHERE {where}), ', '), '')"""
 

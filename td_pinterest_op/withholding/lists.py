@@ -83,9 +83,9 @@ def name_list_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
 def require_usable_lists(list_stats: Mapping[str, Stats], settings: ExportSettings) -> None:
     """Raise LimitError if an opt-out or consent list has no identifiers, or values that make it unusable.
 
-    Such values are plain ones if the setting `expect_values` is `hashed`, or the reverse and, in an opt-out list,
-    addresses that only the operator can hash. With the setting `allow_empty_suppress`, an opt-out list may have no
-    rows. `list_stats` is by list name. One warning counts invalid values by reason.
+    Such values are plain ones with `expect_values: hashed`, digests with `plain` and, in an opt-out list, addresses
+    that only the operator can hash. With `allow_empty_suppress`, an opt-out list may have no rows. `list_stats`: by
+    list name. One warning counts invalid values by reason.
     """
     warnings = []
     for name, stats in list_stats.items():

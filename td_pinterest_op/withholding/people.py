@@ -49,7 +49,7 @@ class _PersonFlags:
 
 
 def _decide_outcome(flags: int) -> str:
-    """`flags`: of a person, or of all owners of a digest."""
+    """Return SENT_OUTCOME or one of WITHHELD_REASONS. `flags`: those of a person, or of all owners of a digest."""
     if flags & _PersonFlags.SUPPRESSED:
         return SUPPRESSED
     if not flags & _PersonFlags.CONSENTS:
@@ -59,7 +59,7 @@ def _decide_outcome(flags: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class WithholdingListDigests:
-    """The digests and the identifier columns of the lists that a task has: SUPPRESS_LIST_NAME, CONSENT_LIST_NAME."""
+    """The digests and identifier columns of the lists that a task has, by SUPPRESS_LIST_NAME and CONSENT_LIST_NAME."""
 
     spools: Mapping[str, Spool] = field(default_factory=dict)  # the digests, sorted and unique
     columns: Mapping[str, Sequence[IdentifierColumn]] = field(default_factory=dict)
@@ -158,7 +158,7 @@ class MultiIdentifierPeople:
     def add_block(
         self, by_column: Sequence[ColumnIdentifiers], in_control: Sequence[bool], *, may_be_sent: bool = True
     ) -> None:
-        """As `SingleIdentifierPeople.add_block`. People who may not be sent are only compared with the opt-out list."""
+        """See `SingleIdentifierPeople.add_block`. People who may not be sent are only compared with opt-outs."""
         first = self.person_count
         flags = 0
         if may_be_sent:
@@ -201,7 +201,7 @@ class MultiIdentifierPeople:
         return list(map(_decide_outcome, self._flags_by_person[first_person:end_person]))
 
     def find_sendable(self) -> Iterator[SendableAndWithheldCounts]:
-        """As `SingleIdentifierPeople.find_sendable`."""
+        """See `SingleIdentifierPeople.find_sendable`."""
         self.compare_with_lists()
         for bucket in range(BUCKET_COUNT):
             # What is known of any holder of an identifier counts for the identifier.

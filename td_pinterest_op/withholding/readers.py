@@ -65,7 +65,7 @@ _ROW_MARSHAL_VERSION = 2  # the format that does not look for repeated objects
 _LOST_IDENTIFIER_FORMAT = Struct(f">BI{DIGEST_BYTES}sB")
 
 RowBlock = Sequence[Sequence[Any]]  # the values of some rows, column by column
-RejectedRows = list[tuple[int, Reason]]  # rows of a block, counted from 0
+RejectedRows = list[tuple[int, Reason]]  # the row's position in its block, and why it is rejected
 
 
 @dataclass(kw_only=True, eq=False)
@@ -76,7 +76,7 @@ class QueryResultReader(abc.ABC):
     stats: Stats
     people: MultiIdentifierPeople | SingleIdentifierPeople | None = None  # None without lists and control group
     control: ControlGroup | None = None
-    control_key_index: int | None = None  # of the column that chooses the control group
+    control_key_index: int | None = None  # the position of the column that chooses the control group
 
     def __post_init__(self) -> None:
         self._files = contextlib.ExitStack()
@@ -124,7 +124,7 @@ class QueryResultReader(abc.ABC):
         return [extract_column_identifiers(column, block) for column in self.columns]
 
     def _store_block(self, block: RowBlock) -> RejectedRows:
-        """As `_read_block`, for rows that have a control-group key, if one is needed."""
+        """Store a block whose rows have a control-group key, if one is needed. Return its rejected rows."""
         by_column = self._extract_identifiers(block)
         for column in by_column:
             if column.column.type.is_hashed:
@@ -211,12 +211,11 @@ class RowRecordReader(QueryResultReader):
             rows += zip(*(column.identifiers for column in by_column), strict=True)
         else:
             rows += zip(*(column.group_by_row(row_count) for column in by_column), strict=True)
-            # A row with too many counts as one without identifiers.
+            # A row with too many combinations counts as one without identifiers.
             for position, row in enumerate(rows):
                 if prod(max(len(values), 1) for values in row) > MOST_COMBINATIONS_PER_ROW:
                     rows[position] = [[] for _ in row]
                     reasons[position] = [Reason.TOO_MANY_COMBINATIONS]
-        # An invalid value rejects a row only if nothing else in it is valid.
         rejected = []
         for position, of_row in sorted(reasons.items()):
             given = [reason for reason in of_row if reason is not Reason.NULL]
@@ -243,10 +242,7 @@ class RowRecordReader(QueryResultReader):
 
 
 class _FilteredRowReader(RowRecordReader):
-    """Stores people's rows without the people and identifiers that lists or the control group withhold.
-
-    A temporary file keeps the rows until all people are compared with the lists.
-    """
+    """Stores people's rows without the people and identifiers that lists or the control group withhold."""
 
     people: MultiIdentifierPeople
 
@@ -362,7 +358,7 @@ def _select_rows(block: RowBlock, positions: Sequence[int]) -> RowBlock:
 def _strip_identifiers(
     columns: Sequence[IdentifierColumn], row: RowIdentifiers, lost: Container[bytes]
 ) -> RowIdentifiers:
-    """Return a row without the identifiers whose digests for matching are in `lost`: outside arrays, b"" stays."""
+    """Return a row without the identifiers whose digests for matching are in `lost`, or with b"" outside arrays."""
     left: list[Any] = []
     for column, given in zip(columns, row, strict=True):
         is_array = isinstance(given, list)

@@ -43,13 +43,13 @@ _WRONG_APP_ADVICE = (
     f"check client id and client secret: both are on the app's page at {_APPS_URL}, and the secret changes when "
     "somebody resets it there"
 )
-# About a refused consent code, by Pinterest's error code.
+# Advice about a refused consent code.
 _ADVICE_BY_ERROR_CODE = {
     WRONG_APP_CODE: _WRONG_APP_ADVICE,
     283: _USED_CODE_ADVICE,
     None: f"{_USED_CODE_ADVICE}. Or {_WRONG_APP_ADVICE}",
 }
-# By the place of the token.
+# The commands by the place of the token.
 _DELETE_TOKEN_COMMANDS = {
     ENVIRONMENT_SOURCE: f"unset {REFRESH_TOKEN_VARIABLE}",
     LOCAL_SECRETS_SOURCE: "digdag secrets --local --delete pinterest.refresh_token",
@@ -121,7 +121,7 @@ def authorize(
             "client_id": services.tokens.client_id.reveal(),
             "redirect_uri": redirect,
             "response_type": "code",
-            "scope": ",".join(REQUIRED_SCOPES),  # by commas here, by spaces in the response
+            "scope": ",".join(REQUIRED_SCOPES),  # separated by commas here, by spaces in the response
             "state": state,
         }
         link = f"{page}?{urllib.parse.urlencode(query)}"
@@ -150,7 +150,7 @@ def authorize(
         except ExportError as error:
             accounts = []
             screen.print_note(f"The user and the ad accounts cannot be shown now: {error}")
-        # The token may not read its user, whom accounts of the user's own name.
+        # The token may lack the permission to read its user: an account that the user owns has the name.
         user = next((account.owner for account in accounts if "OWNER" in account.roles), None)
         # Whoever reads the state in the browser's arguments can send the approval of another Pinterest user here.
         labels = [account.label + (" (read only)" if account.may_write is False else "") for account in accounts]

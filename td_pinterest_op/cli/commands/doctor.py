@@ -28,7 +28,7 @@ from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ExportSettings, StatusSettings
 from td_pinterest_op.task_runtime.task import parse_endpoints
 
-# A sign, the one for a terminal that has only ASCII, and a style.
+# A sign, its replacement on a terminal that has only ASCII, and a style.
 _STATUS_SIGNS = {"ok": ("✓", "ok", "green"), "warning": ("!", "!", "yellow"), "error": ("✗", "x", "bold red")}
 
 
@@ -101,7 +101,7 @@ def doctor(common: options.CommonOptions, workflow: Path | None, project: str | 
 
 
 def _list_accounts_and_audiences(export: CheckedExport, default_target: ExportTarget) -> Iterator[ExportTarget]:
-    """Yield what an export is for. `default_target` has the ids that only a run knows."""
+    """Yield the targets of an export. Ids that only a run knows are those of `default_target`."""
     settings = export.settings
     parsed = export.request.settings if export.request else None
     named = [value for name, value in settings.items() if name.startswith("audience_id")]

@@ -86,11 +86,10 @@ def export(common: CommonOptions, settings: Path, dry_run: bool, folder: Path | 
     for name, is_used in (("engine", is_asked), ("database", is_asked or not is_left_out(raw.get("history")))):
         if source[name] and not is_used:
             raise click.UsageError(f"--{name} has no effect without --query, --suppress or --consent: leave it out")
-    # Before anything is sent, since no workflow may be able to repeat the export.
+    # Before anything is sent: it fails if no workflow can repeat the export.
     project = _build_project(action, of_workflow, params) if folder and action else None
     credentials.require_variables(*PINTEREST_SECRETS_BY_VARIABLE, *(["TD_API_KEY"] if reads_rows else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")
-    # The same for the same command on the same day, so that a killed run resumes.
     session = json.dumps([f"{SYSTEM_TIMING.get_utc_time():%Y-%m-%d}", raw, params], sort_keys=True, default=str)
     task = credentials.build_task(session=session, result_settings=raw, **params)
     statistics = run_export_task(task, credentials, common)

@@ -100,7 +100,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
         list_id = row["customer_list_id"]
         customer_list = api.find_entity("customer_lists", list_id) if list_id else None
         if customer_list:
-            shown = ("id", "list_type", "used_by", "left_behind")  # by the audience itself
+            shown = ("id", "list_type", "used_by", "left_behind")  # the audience shows these
             of_list = _build_customer_list_row(customer_list, []).items()
             row |= {f"list_{key}": value for key, value in of_list if key not in shown}
         used_by = find_ad_groups_using(api, row["id"])
@@ -143,7 +143,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
 
 def _build_audience_row(content: Mapping[str, Any]) -> dict[str, Any]:
     seed = parse_optional_field(content, "rule", {}).get("seed_id")
-    if isinstance(seed, list):  # of one id
+    if isinstance(seed, list):  # with one id
         seed = seed[0] if seed else None
     return {
         "id": str(content["id"]),

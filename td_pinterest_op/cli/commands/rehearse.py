@@ -69,7 +69,7 @@ def rehearse(common: options.CommonOptions, only: str | None, no_large: bool, ou
         requested.discard("batches")
     if not output.parent.is_dir():
         raise SettingsError(f"there is no folder {output.parent} for --output: create it, or name another file")
-    # A step comes after those that it needs in STEPS.
+    # In STEPS, a step comes after those that it needs.
     names = set(requested)
     for step in reversed(STEPS):
         if step.name in names:

@@ -27,7 +27,7 @@ class ExportTarget:
 
     account_id: str
     audience_id: str | None  # None for a task that is about no single audience
-    name: str = ""  # of an audience that is found by its name, or created
+    name: str = ""  # the name by which an audience is found or created
     must_be_new: bool = False  # whether the export fails if the name is taken
     expected_name: str | None = None
     changes_members: bool = True
@@ -40,15 +40,15 @@ class DoctorContext:
 
     credentials: Credentials
     targets: Sequence[ExportTarget]  # at least one, each once
-    query_params: Mapping[str, Any]  # of a task that reads the job or the query of the options
+    query_params: Mapping[str, Any]  # a task's, to read the job or the query of the options
     workflow: Workflow | None
-    exports: Sequence[CheckedExport]  # of the workflow
-    project: str | None  # the name of the project whose secrets are checked
+    exports: Sequence[CheckedExport]  # the workflow's
+    project: str | None  # whose secrets are checked
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # closes what was opened
 
     @cached_property
     def services(self) -> Services:
-        """Connections to both services, opened on first use."""
+        """Connections to both services."""
         return self.stack.enter_context(self.credentials.open_services())
 
     @cached_property
@@ -62,5 +62,5 @@ class DoctorContext:
 
     @cached_property
     def services_without_pinterest(self) -> Services:
-        """Connections without credentials for Pinterest, opened on first use."""
+        """Connections without credentials for Pinterest."""
         return self.stack.enter_context(self.credentials.without_pinterest().open_services())

@@ -14,7 +14,7 @@ from td_pinterest_op.runtime.clock import DAY_SECONDS, SYSTEM_TIMING
 from td_pinterest_op.runtime.text import format_count
 
 _EXPIRY_WARNING_SECONDS = 14 * DAY_SECONDS
-# By which clocks may differ before anything fails.
+# How far clocks may differ before anything fails.
 _TOLERATED_SKEW_SECONDS = 120.0
 
 

@@ -122,7 +122,7 @@ def check_sample_rows(context: DoctorContext) -> CheckResult | None:
         for reason, _ in stats.invalid_by_reason.most_common(1)
     ]
     try:
-        # Without a valid row in the sample, others may be valid.
+        # If a full sample has no valid row, later ones may be valid.
         if stats.valid or stats.read < _SAMPLE_ROWS or not settings.ignore_invalid_records:
             check_export_limits(settings, stats)
     except WorkflowError as error:

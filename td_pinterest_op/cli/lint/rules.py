@@ -62,7 +62,7 @@ _VARIABLE_BY_CREDENTIAL = {key.name: build_variable_name(key.secret_name) for ke
 _SECRET_KEYS = sorted({*SECRETS_BY_VARIABLE, *_VARIABLE_BY_CREDENTIAL} - {"client_id", "PINTEREST_CLIENT_ID"})
 # In place of a secret; too short to be masked in messages.
 _CREDENTIAL_PLACEHOLDER = "00"
-# In place of what only a run knows. Of a setting it is the first that the setting allows.
+# In place of what only a run knows. A setting gets the first of these that it allows.
 _NAME_PLACEHOLDER = "known_to_the_run"
 _UNKNOWN_QUERY_PLACEHOLDER = "SELECT * FROM known_to_the_run"
 _PARAMETER_PLACEHOLDERS = {"query": _UNKNOWN_QUERY_PLACEHOLDER, "engine": "presto", "database": _NAME_PLACEHOLDER}
@@ -302,7 +302,6 @@ class _TaskChecker:
     def _call_and_report(
         self, function: Callable[..., _R], *args: Any, blocks: list[YamlBlock] | None = None
     ) -> _R | None:
-        """Return what the operator's reader returns, or add findings and return None if it refuses the task."""
         try:
             return function(*args)
         except SettingsError as error:
@@ -375,5 +374,5 @@ def _has_template(value: object) -> bool:
 
 
 def _is_template_text(value: object) -> bool:
-    """Whether a value is text that a run makes of a template. It may become a mapping or a list."""
+    """Whether a value is text with a template, which a run may make a mapping or a list."""
     return isinstance(value, str) and _has_template(value)

@@ -105,7 +105,6 @@ class DigTask:
             return self.fill_templates(named[0], depth if depth == _PARAMETER else _LITERAL)
 
         def find_text(template: re.Match[str]) -> str:
-            """Return the text for a template or `$$`. A template that only a run knows stays."""
             if template[0] == "$$":
                 return "$"
             found = self.find_variable(template[1])
@@ -139,7 +138,7 @@ class DigTask:
         return names
 
     def _find_sole_variable(self, value: Any) -> tuple[Any, FileLine] | None:
-        """As `find_variable`, for a value that is one template and nothing else."""
+        """Call `find_variable` for a value that is one template and nothing else."""
         template = TEMPLATE_PATTERN.fullmatch(value.strip()) if isinstance(value, str) else None
         return self.find_variable(template[1]) if template else None
 

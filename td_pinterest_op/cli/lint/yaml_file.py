@@ -58,7 +58,7 @@ class YamlBlock(dict[str, Any]):
         return self.origins.get(key) or self.places.get(key, self.place)
 
     def update_with_places(self, content: Any) -> None:
-        """Add the members of another mapping, which take precedence. Anything else has none."""
+        """Add the members of another mapping, which take precedence; other content has none."""
         if isinstance(content, YamlBlock):
             self.update(content)
             self.places |= content.places

@@ -31,11 +31,11 @@ from td_pinterest_op.task_runtime.services import Services
 
 log = logging.getLogger(__name__)
 
-# So begin the names of all lists and audiences of rehearsals.
+# The names of all lists and audiences of rehearsals begin with it.
 NAME_PREFIX = "td_pinterest_op rehearsal"
 # The default of limit_records_per_request.
 DEFAULT_BATCH_SIZE = 10_000
-# In seconds, as is the pause between two looks.
+# In seconds.
 _LONGEST_WAIT_FOR_WRITE_TO_SHOW = 60.0
 _SHORTEST_POLL_SECONDS = 0.5
 # The first page of a listing.
@@ -56,9 +56,9 @@ class RehearsalFacts:
     list_without_records: bool | None = None  # whether Pinterest creates one
     records_v2: bool | None = None  # whether a row may combine several identifiers of a person
     largest_batch: int | None = None  # in records
-    batch_too_large_status: int | None = None  # of the response to a larger one; None without a response
+    batch_too_large_status: int | None = None  # the HTTP status that refused a larger one; None without a response
     batches_at_once: int | None = None
-    list_readable_seconds: float | None = None  # by its id
+    list_readable_seconds: float | None = None  # read by its id
     list_listed_seconds: float | None = None
     move_obeyed: bool | None = None  # whether an audience uses a list to which it was switched
     move_seconds: float | None = None  # until it shows that list
@@ -261,7 +261,6 @@ class Rehearsal:
         api.change_records(self.made["list"], records, operation="ADD")
 
     def _is_request_accepted(self, request: Callable[[], object]) -> bool:
-        """Call `request`. Return False if Pinterest refuses its content. Raises other errors."""
         try:
             request()
         except RequestRefusedError as error:
