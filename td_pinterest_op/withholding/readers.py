@@ -2,7 +2,7 @@
 
 `IdentifierRecordReader` makes a record of each identifier, and `RowRecordReader` one of each row, with all its keys.
 Without lists and control group, they store the records of a block of rows at once. With them, no record is stored
-before the last row is read: until then `MultiIdentifierPeople` keeps identifiers, and `_FilteredRowReader` rows.
+before the last row is read: until then `people` keeps identifiers, and `_FilteredRowReader` rows.
 """
 
 import abc
