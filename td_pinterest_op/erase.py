@@ -19,6 +19,7 @@ from td_pinterest_op.audiences.sender import Sender
 from td_pinterest_op.errors import ExportError, JobError, PinterestError, SettingsError, StoppedError, UnexpectedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES
+from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.ledger import require_ledger_columns
 from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.limits import check_invalid_values
@@ -37,7 +38,7 @@ from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
 from td_pinterest_op.treasure_data.job import JobOrQuery, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_name
-from td_pinterest_op.treasure_data.result import open_job_rows
+from td_pinterest_op.treasure_data.result import open_job_rows, read_small_result
 from td_pinterest_op.treasure_data.tables import list_tables
 from td_pinterest_op.treasure_data.user_sql import HASHING_ENGINES
 from td_pinterest_op.trino.hashed_query import UserQuery, prepend_comments
@@ -173,6 +174,8 @@ class _Erasure:
         elif is_erasing:
             # Only now: while somebody is in a list, the ledger must say so, or no mirror would remove them.
             try:
+                if ledgers:
+                    self._require_hashable_addresses(source, query)
                 for ledger in ledgers:
                     self._delete_from_ledger(ledger, source, query)
                     cleaned.append(ledger)
@@ -222,6 +225,18 @@ class _Erasure:
             names.append(name)
         return names
 
+    def _require_hashable_addresses(self, source: JobOrQuery, query: UserQuery) -> None:
+        """Raise JobError if the query has addresses that only the operator can hash: no ledger row would be found."""
+        statement = (
+            f"SELECT answer FROM (\n{build_list_digests_select(query)}\n) WHERE answer = '{Reason.UNSURE.value}'"  # noqa: S608
+        )
+        purpose = "look for addresses that the warehouse cannot hash"
+        if read_small_result(self.services.treasure_data, _build_source(source, query, statement, purpose)):
+            raise JobError(
+                "the query has addresses that the warehouse cannot hash: replace each with the SHA-256 of its "
+                "lowercase form"
+            )
+
     def _delete_from_ledger(self, ledger: str, source: JobOrQuery, query: UserQuery) -> None:
         table = ".".join(map(quote_name, ledger.split(".")))
         # The query again, not its digests: Treasure Data keeps the text of a job.
@@ -229,8 +244,7 @@ class _Erasure:
             f"DELETE FROM {table} WHERE digest IN (\nSELECT answer FROM (\n{build_list_digests_select(query)}\n))"  # noqa: S608
         )
         purpose = "delete people from a mirror's ledger"
-        text = prepend_comments(statement, f"td_pinterest_op: {purpose}", query=query.text)
-        run_statement_job(self.services.treasure_data, replace(source.with_new_job_for_each_try(text), purpose=purpose))
+        run_statement_job(self.services.treasure_data, _build_source(source, query, statement, purpose))
 
     def _add_lists_not_yet_targeted(self) -> list[_ListRemovalResult]:
         known = {each.customer_list_id for each in self.targets}
@@ -308,3 +322,8 @@ class _Erasure:
         if self.settings.dry_run:
             return f"Dry run: Pinterest would be asked to remove {records} from {lists}{more}; nothing was written."
         return f"Pinterest was asked to remove {records} from {len(self._finished_targets):,} of {lists}{more}."
+
+
+def _build_source(source: JobOrQuery, query: UserQuery, statement: str, purpose: str) -> JobOrQuery:
+    text = prepend_comments(statement, f"td_pinterest_op: {purpose}", query=query.text)
+    return replace(source.with_new_job_for_each_try(text), purpose=purpose)

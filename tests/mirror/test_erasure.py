@@ -46,6 +46,16 @@ def find_tables(mirror_world: World) -> set[str]:
     return found
 
 
+def test_an_address_that_the_warehouse_cannot_hash_leaves_the_ledger_as_it_is(
+    mirror_world: World, audience_id: str
+) -> None:
+    mirror_world.follow(1, people(195))
+    with pytest.raises(JobError, match=f"the warehouse cannot hash: .* but {DATABASE}.{LEDGER} may still have them"):
+        erase(mirror_world, [*ERASED, "SOFI\u03a3@shop.example"])
+    assert find_tables(mirror_world) == {LEDGER}
+    assert mirror_world.members() == digests(194, first=1)
+
+
 def test_erasure_deletes_people_from_ledgers_and_names_them_in_the_receipt(
     mirror_world: World, audience_id: str, caplog: pytest.LogCaptureFixture
 ) -> None:
