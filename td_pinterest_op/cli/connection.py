@@ -217,7 +217,7 @@ def make_ad_account_api(services: Services, common: CommonOptions) -> Api:
     Raises SettingsError if the user has no ad account, click.UsageError if none of several is named.
     """
     if named := common.ad_account or services.task.environ.get("PINTEREST_AD_ACCOUNT_ID"):
-        return services.build_pinterest_api(parse_id_option(named, "--ad-account"))
+        return services.build_pinterest_api(parse_id_option(named, "--ad-account or PINTEREST_AD_ACCOUNT_ID"))
     accounts = list(list_ad_accounts(services.pinterest))
     if not accounts:
         raise SettingsError(

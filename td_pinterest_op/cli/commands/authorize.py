@@ -170,23 +170,20 @@ def authorize(
         # A signal must not leave a part of the secrets stored.
         stored_in = shutdown.run_uninterrupted(store_secrets)
     lasts = grant.refresh_expires_in
-    facts = {
+    facts: dict[str, object] = {
         "stored_in": stored_in,
         "user": user,
         "scopes": sorted(grant.scopes),
         "expires": None if lasts is None else SYSTEM_TIMING.get_utc_time(lasts),
     }
-    rows = [
-        {"id": account.id, "name": account.name, "roles": account.roles, "may_export": account.may_write}
-        for account in accounts
-    ]
     if common.as_json:
-        screen.print_json(facts | {"ad_accounts": rows})
+        facts["ad_accounts"] = [
+            {"id": account.id, "name": account.name, "roles": account.roles, "may_export": account.may_write}
+            for account in accounts
+        ]
+        screen.print_json(facts)
     else:
         screen.print_properties(facts)
-        if rows:
-            screen.print_line("\nAd accounts:")
-            screen.print_table(rows, columns=("id", "name", "roles", "may_export"))
     older = credentials.sources.get(REFRESH_TOKEN_VARIABLE, "")
     # Where commands look before the target. Only digdag reads the secrets of a project.
     earlier = {"local": (ENVIRONMENT_SOURCE,), "file": (ENVIRONMENT_SOURCE, LOCAL_SECRETS_SOURCE)}

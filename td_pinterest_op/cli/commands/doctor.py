@@ -65,7 +65,7 @@ def doctor(common: options.CommonOptions, workflow: Path | None, project: str | 
     audience = common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID") or ""
     named = ExportTarget(
         account_id=common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID") or "",
-        audience_id=audience and parse_id_option(audience, "--audience"),
+        audience_id=audience and parse_id_option(audience, "--audience or PINTEREST_AUDIENCE_ID"),
     )
     targets = dict.fromkeys(target for export in exports for target in _list_accounts_and_audiences(export, named))
     context = DoctorContext(

@@ -444,7 +444,7 @@ def test_doctor_says_why_it_does_not_know_the_workflow_server(at_terminal: Termi
 
 
 def test_the_name_of_an_audience_is_no_id(at_terminal: Terminal, scene: Scene) -> None:
-    assert at_terminal("doctor", "--audience", "Shoppers").failed("--audience must be an id", code=2)
+    assert at_terminal("doctor", "--audience", "Shoppers").failed("PINTEREST_AUDIENCE_ID must be an id", code=2)
 
 
 def test_an_unknown_end_of_the_token_is_not_a_fault(at_terminal: Terminal, scene: Scene) -> None:

@@ -82,7 +82,7 @@ def test_an_empty_listing_is_a_note_and_not_an_error(at_terminal: Terminal) -> N
         (["audience"], 2, "no audience is named"),
         (["audience", "123"], 1, "there is no audience 123 in ad account 549755885175"),
         (["audience", "x"], 2, "ID must be an id, which has only digits"),
-        (["audiences", "--ad-account", "../x"], 2, "--ad-account must be an id"),
+        (["audiences", "--ad-account", "../x"], 2, "--ad-account or PINTEREST_AD_ACCOUNT_ID must be an id"),
     ],
 )
 def test_an_id_of_nothing_is_an_error(at_terminal: Terminal, arguments: list[str], code: int, said: str) -> None:
