@@ -37,6 +37,10 @@ from td_pinterest_op.redaction.secret import defuse_templates, mask_sensitive_da
 ProblemCode = Literal["wrong", "missing", "unknown", "value", "environment", "misplaced", "columns", "unused", "digits"]
 _ResultT = TypeVar("_ResultT")
 _OPERATOR_AUTHORS = "the authors of this operator"
+_MACHINE_ADVICE = (
+    "give the machine or container what it lacks, such as memory, threads, open files, or room on its disk (TMPDIR "
+    "names another folder for temporary files)"
+)
 
 
 class ExportError(Exception):
@@ -80,11 +84,7 @@ class ExportError(Exception):
         if isinstance(error, OSError) and error.filename:
             return WorkflowError(f"{error.filename} cannot be read or written: {error.strerror}")
         if isinstance(error, (OSError, MemoryError)) or "start new thread" in str(error):
-            advice = (
-                "give the machine or container what it lacks, such as memory, threads, open files, or room on its disk "
-                "(TMPDIR names another folder for temporary files)"
-            )
-            return WorkflowError(f"{what}: {advice}")
+            return WorkflowError(f"{what}: {_MACHINE_ADVICE}")
         return UnexpectedError(f"{what}: a bug in td_pinterest_op; please report it with this line")
 
 
@@ -102,10 +102,7 @@ class WorkflowError(ExportError):
 
     who = "the workflow's author"
     advice = "Check the key, its region and its rights, or give the machine what it lacks, as the message says."
-    example = (
-        "OSError (No space left on device) at spool.py:46, in write: give the machine or container what it lacks, such "
-        "as memory, threads, open files, or room on its disk (TMPDIR names another folder for temporary files)"
-    )
+    example = f"OSError (No space left on device) at spool.py:46, in write: {_MACHINE_ADVICE}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -242,13 +242,9 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     shared = dict(get_raw_settings(task))
     merged = shared | {key: value for key, value in settings.items() if not is_left_out(value) or key not in shared}
     # What restricts and is blank is an error in either place. Any other blank setting overrides nothing.
-    blank = [
-        key
-        for each in (shared, settings)
-        for key in each
-        if key in RESTRICTING_SETTING_NAMES and is_left_out(each[key])
-    ]
-    merged |= dict.fromkeys(blank)
+    for key in RESTRICTING_SETTING_NAMES:
+        if any(key in each and is_left_out(each[key]) for each in (shared, settings)):
+            merged[key] = None
     action = find_action_spec(merged)
     if action and not action.adds_people:  # the task's lists are for the entries that add people
         for key in WITHHOLDING_LIST_NAMES:

@@ -137,10 +137,11 @@ def _validate_and_count_hashed(type_: IdentifierType, values: Sequence[object]) 
     """Return the identifier of each plainly valid value, else b"", and how many were hashed already."""
     texts = cast("list[bytes]", values)
     try:
-        lines = b"\n".join(texts) + b"\n"
+        lines = b"\n".join(texts)
     except TypeError:  # nulls, numbers, lists
         texts = [text if isinstance(text, bytes) else b"" for text in texts]
-        lines = b"\n".join(texts) + b"\n"
+        lines = b"\n".join(texts)
+    lines += b"\n"
     # If most values seem to be digests in hex, only those are recognised: 65 bytes a line, against 37 for a device id
     # and fewer for most addresses. A wrong guess only costs time.
     if type_.is_hashed and len(lines) > 45 * len(texts):
