@@ -25,8 +25,8 @@ The layers, from the entry points down. A module imports only from lines below i
 import os
 import sys
 
-# `python -m td_pinterest_op` looks first in the working folder, which may be anybody's: nothing but this package is
-# imported from there.
+# While `python -m td_pinterest_op` looks for this package, the working folder comes first, which may be anybody's:
+# nothing but this package is imported from there.
 if sys.argv[:1] == ["-m"] and sys.path[0] == os.getcwd() and not __file__.startswith(sys.path[0]):  # noqa: PTH109
     del sys.path[0]
 

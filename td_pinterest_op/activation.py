@@ -1,8 +1,7 @@
 """An activation of Audience Studio: `py>: td_pinterest_op.activation.PinterestActivation` in a .dig file.
 
-The console passes settings as JSON, which choose people and audience where the task does not, and the people as a
-table, which the task's query reads by the name `activation_actions_table`. An audience without a name gets that of the
-segment.
+The console passes the people as a table, which the task's query reads by the name `activation_actions_table`, and
+settings as JSON, which count where the task has none. An audience without a name gets that of the segment.
 """
 
 import dataclasses
@@ -45,10 +44,7 @@ class PinterestActivation:
     """The operator that exports the people of an Audience Studio activation to a Pinterest audience."""
 
     def run(self) -> None:
-        """Export the people of the current task, and store the statistics as the parameter `pinterest`.
-
-        Raises ExportError, whose message says what to do.
-        """
+        """Export the people of the current task, and store the statistics as the parameter `pinterest`."""
         with GuardedTaskRun():
             store_workflow_values(
                 pinterest=export_task(build_activation_export_task(get_current_task()), SYSTEM_TIMING)
@@ -95,7 +91,7 @@ def build_activation_export_task(task: Task) -> Task:
 
 
 def _read_console_settings(task: Task, own: Mapping[object, object]) -> dict[object, object]:
-    """Return the console's settings that the task's `own` leave to it. Warnings name those that are ignored."""
+    """Return the console's settings, except what the task's `own` settings choose. Warns of ignored ones."""
     raw = parse_raw_settings(task.params.get("result_connection_settings"), place="the console")
     given = {name: value for name, value in raw.items() if not is_left_out(value)}
     added = [
@@ -134,7 +130,7 @@ def _read_console_settings(task: Task, own: Mapping[object, object]) -> dict[obj
 def _build_settings_from_later_runs(task: Task, settings: Mapping[object, object]) -> dict[str, str]:
     """Return the settings `action` and, if an audience may be created, `if_exists`, as `later_runs` says.
 
-    Returns {} if `settings` name the action and the task has no `later_runs`.
+    Returns {} if the task has no `later_runs`, and `settings` say all of this.
     """
     later_runs = str(task.params.get("later_runs", "add")).strip().lower()
     if later_runs not in ACTION_PAIRS_BY_LATER_RUNS_VALUE:

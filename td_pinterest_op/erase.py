@@ -1,7 +1,7 @@
 """Erasure: `py>: td_pinterest_op.erase.PinterestErase` in a .dig file.
 
-It removes a query's people from every customer list of several ad accounts, and from the ledgers of mirrors. Orphaned
-lists are included: Pinterest keeps their members, and deletes no list.
+It removes a query's people from every customer list of several ad accounts, and from the ledgers of mirrors. Lists that
+no audience uses are included: they keep their members, and cannot be deleted.
 """
 
 import contextlib
@@ -102,7 +102,7 @@ class _ListRemovalResult:
     customer_list_id: str | None = None
     customer_list_name: str | None = None
     records: int = 0  # accepted removals
-    request_ids: list[str] = field(default_factory=list)  # of these removals
+    request_ids: list[str] = field(default_factory=list)  # the accepted requests
     reason: str = ""  # why not all were accepted, or ""
 
     @property
@@ -119,7 +119,7 @@ class _Erasure:
     settings: ErasureSettings
     stats: Stats
     services: Services
-    targets: list[_ListRemovalResult] = field(default_factory=list)  # found lists
+    targets: list[_ListRemovalResult] = field(default_factory=list)
     unread: list[_ListRemovalResult] = field(default_factory=list)  # ad accounts whose lists cannot be read
 
     @property
@@ -206,7 +206,7 @@ class _Erasure:
         return receipt
 
     def _require_ledger_tables(self, source: JobOrQuery) -> list[str]:
-        """Return the names of the `ledgers`, each with its database."""
+        """Check that the `ledgers` are ledgers. Return their names with databases."""
         ledgers = self.settings.ledgers
         if ledgers and (source.job_id is not None or source.engine not in HASHING_ENGINES):
             raise SettingsError(

@@ -31,9 +31,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from td_pinterest_op.redaction.secret import defuse_templates, mask_sensitive_data
 
-# `missing`: the key is left out. `unknown`: there is no such key. `value`: it is not allowed, whatever the other
-# settings are. `environment`: a variable is missing there. `misplaced`: a setting is beside them. `columns`: those of a
-# query. `wrong`: any other. Warnings: `unused`: by the action. `digits`: an id may lack some.
+# `missing`: the key is left out. `unknown`: there is no such key. `value`: the value is not allowed, whatever the other
+# settings are. `environment`: a variable is missing. `misplaced`: it is beside result_settings. `columns`: a query
+# selects wrong ones. `wrong`: any other. Warnings: `unused`: the action does not use it. `digits`: an id may lack some.
 ProblemCode = Literal["wrong", "missing", "unknown", "value", "environment", "misplaced", "columns", "unused", "digits"]
 _ResultT = TypeVar("_ResultT")
 _OPERATOR_AUTHORS = "the authors of this operator"
@@ -112,7 +112,7 @@ class SettingProblem:
     key: str  # "" for none or several
     code: ProblemCode
     text: str
-    others: tuple[str, ...] = ()  # that may be given in place of a missing key
+    others: tuple[str, ...] = ()  # keys that may be given in place of a missing one
 
 
 class SettingsError(WorkflowError):
@@ -132,7 +132,7 @@ class SettingsErrorCollector(list[SettingsError]):
     """Collects the SettingsErrors of several calls, to raise all of them as one."""
 
     def call_and_collect(self, function: Callable[..., _ResultT], *args: Any, **kwargs: Any) -> _ResultT | None:
-        """Call a function and return its result. If it raises SettingsError, keep the error and return None."""
+        """Return the function's result. If it raises SettingsError, keep the error and return None."""
         try:
             return function(*args, **kwargs)
         except SettingsError as error:
@@ -143,7 +143,7 @@ class SettingsErrorCollector(list[SettingsError]):
         """Raise one SettingsError with all collected messages and problems, if there are any."""
         if self:
             problems = [problem for error in self for problem in error.problems]
-            # Lists repeat the problems of what they share with the query.
+            # The query and its lists may report the same, such as a wrong `engine`.
             raise SettingsError("\n".join(dict.fromkeys(map(str, self))), problems=problems)
 
 
@@ -180,8 +180,7 @@ class LimitError(WorkflowError):
 class MirrorError(WorkflowError):
     """A mirror's ledger cannot be followed: a newer run has made a plan, or the audience's list was changed.
 
-    The ledger is the table that records who is in the audience. Rows of it may also be missing, or be written by
-    others.
+    The ledger is the table that records who is in the audience. It may also lack rows, or have rows by others.
     """
 
     who = "no one (retry), or the workflow's author"

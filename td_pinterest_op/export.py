@@ -87,10 +87,7 @@ def build_initial_stats(settings: ExportSettings) -> Stats:
 def run_request(
     request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter | None = None
 ) -> None:
-    """Carry out a task's checked request, fill `stats`, and publish the outcome. Raises ExportError.
-
-    `reporter`: as in `export_task`.
-    """
+    """Carry out a task's checked request, fill `stats`, and publish the outcome. Raises ExportError."""
     reporter = reporter or ProgressReporter(timing=services.timing)
     settings = request.settings
     clock = services.timing.monotonic
@@ -154,7 +151,7 @@ def publish_export_and_raise(
 ) -> None:
     """Log an export's statistics, write its report and history row, and raise its `error`, if any, as an ExportError.
 
-    `report`: the path of its file. `write_rejected`: writes the table of rejected rows.
+    `report`: the report's path. `write_rejected`: writes the table of rejected rows.
     """
     stats.failed = error is not None
     statistics = stats.to_json()

@@ -51,10 +51,7 @@ class Failed:
 
 
 class Lift:
-    """The operator that compares the conversions of the people who were sent with those of the control group.
-
-    An earlier td> task must have stored the counts.
-    """
+    """The operator that compares the conversions of the people who were sent with those of the control group."""
 
     def run(self) -> None:
         """Store the comparison as the parameter `pinterest_lift`, and write it to the history."""
@@ -181,7 +178,7 @@ def _find_failure_row_kind(task: Task, settings: Mapping[Any, Any]) -> str:
 
 
 def _extract_subject_columns(settings: Mapping[Any, Any]) -> HistoryRow:
-    """Return the action, ad account and audience in `settings` as fields of a history row, or None for each."""
+    """Return the action, ad account and audience in `settings` as fields of a history row. A missing one is None."""
     row = {name: settings.get(name) for name in ("action", "ad_account_id", "audience_name")}
     ids = {str(settings[name] or "").strip() for name in settings if re.match("audience_id(_|$)", str(name))} - {""}
     return {**row, "audience_id": ids.pop() if len(ids) == 1 else None}

@@ -51,8 +51,7 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE_TYPE = build_integer_type(1, 32)
 _MOST_DESCRIBED_FAILURES = 20
-# How long the entries may take to end after a signal.
-_STOP_GRACE_SECONDS = 3.0
+_STOP_GRACE_SECONDS = 3.0  # for the entries to end after a signal
 
 
 class Many:
@@ -128,7 +127,7 @@ class _EntryRun:
 
     @property
     def progress(self) -> str:
-        """How far the export is, such as "10 of 20 records sent", for the message after a signal."""
+        """How far the export is, such as "10 of 20 records sent"."""
         stats = self.stats
         if stats is None:
             return "not begun"
@@ -170,7 +169,7 @@ class _EntryRun:
         settings = request.settings
         if settings.report:
             path = PurePath(settings.report)
-            # Two names give two files.
+            # Escaped, so that two names give two files.
             name = self.name.replace("%", "%25").replace("/", "%2F")
             report = str(path.with_name(f"{path.stem}-{name}{path.suffix}"))
             request = replace(request, settings=replace(settings, report=report))
@@ -187,7 +186,7 @@ def parse_at_once(task: Task) -> int:
 def parse_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
     """Return the entries of the parameter `audiences` by name, each with its settings and parameters.
 
-    Raises SettingsError for a missing or wrong list, and if settings for this run name no entry.
+    Raises SettingsError for a missing or wrong list, and for settings for this run that name an unknown entry.
     """
     listed = task.params.get("audiences")
     if isinstance(listed, str) and re.fullmatch(r"\S+\.ya?ml", listed.strip()):

@@ -28,7 +28,7 @@ def check_python_and_packages():
         raise ImportError(
             "td_pinterest_op needs Python {}.{} or newer; this is Python {}.{}".format(*MINIMUM_PYTHON, *version)
         )
-    # Not imported: that takes a second, in which Ctrl-C would end in a traceback.
+    # Nothing is imported: that takes a second, in which Ctrl-C would end in a traceback.
     missing = [package for module, package in REQUIRED_MODULES.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise ImportError(

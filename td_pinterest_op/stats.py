@@ -59,12 +59,12 @@ class _SharedCounters:
 
 @dataclass(kw_only=True)
 class RequestCounts(_SharedCounters):
-    """The requests that write to Pinterest, and the seconds that all requests waited."""
+    """Counts of the requests that write to Pinterest, and the seconds that all requests waited to be sent."""
 
     sent: int = 0  # repetitions included
-    retried: int = 0  # those that repeated a failed one
-    failed: int = 0  # those without a successful response
-    waiting_seconds: float = 0.0  # also of requests that read
+    retried: int = 0  # repetitions of failed ones
+    failed: int = 0  # without a successful response
+    waiting_seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +73,8 @@ class MirrorFigures:
 
     mode: str | None = None  # "replace" (all people are sent to a new list) or "difference"
     plan: int | None = None  # its number in the ledger
-    people: int = 0  # who may be sent
-    members: int = 0  # the audience's people before, by the ledger
+    people: int = 0  # the query's people who may be sent
+    members: int = 0  # the audience's people before the run, by the ledger
     joined: int = 0  # people to add
     resent: int = 0  # people in the audience who are sent again
     left: int = 0  # people to remove
@@ -97,7 +97,7 @@ class Stats(_SharedCounters):
     action: str = ""
     ad_account_id: str = ""
     dry_run: bool = False
-    for_this_run: tuple[str, ...] = ()  # the settings for this run only
+    for_this_run: tuple[str, ...] = ()  # names of settings
     summary_text: SummaryByTense | None = None
     audience_id: str | None = None
     audience_name: str | None = None
@@ -116,11 +116,11 @@ class Stats(_SharedCounters):
     first_invalid: list[int] = field(default_factory=list)  # the first of these rows, from 1
     unique: int = 0  # records without duplicates
     duplicate: int = 0  # records that are equal to an earlier one
-    sent: int = 0  # accepted records
-    refused: int = 0  # refused records
+    sent: int = 0  # records that Pinterest accepted
+    refused: int = 0
     in_doubt: int = 0  # records of requests without a known outcome
     keys: int | None = None  # keys of the records that are not withheld; None if each record has a single key
-    invalid_keys_by_reason: Counter[str] = field(default_factory=Counter)  # of rows that also have valid keys
+    invalid_keys_by_reason: Counter[str] = field(default_factory=Counter)  # in rows that also have valid keys
     withheld: Counter[str] = field(default_factory=Counter)  # unique records, by reason
     list_jobs: dict[str, str] = field(default_factory=dict)  # the ids of the jobs of `suppress` and `consent`
     plain_values: int = 0  # valid values that were hashed here
@@ -143,7 +143,7 @@ class Stats(_SharedCounters):
 
     @property
     def withheld_text(self) -> str:
-        """The number of withheld records and, in brackets, that for each reason."""
+        """The number of withheld records and, in brackets, the number for each reason."""
         reasons = ", ".join(
             f"{reason} {self.withheld[reason]:,}" for reason in WITHHELD_REASONS if self.withheld[reason]
         )

@@ -36,10 +36,7 @@ class AudienceStatus:
     """The operator that checks status and size of the audiences in `result_settings`."""
 
     def run(self) -> None:
-        """Check the current task's audiences, and store the findings as the parameter `pinterest_status`.
-
-        Raises AudienceError if an audience breaks a limit or cannot be read.
-        """
+        """Check the current task's audiences, and store the findings as the parameter `pinterest_status`."""
         with GuardedTaskRun():
             stored = check_audiences(get_current_task(), SYSTEM_TIMING)
             store_workflow_values(pinterest_status=stored)
@@ -105,10 +102,10 @@ class AudienceState:
     audience_id: str
     audience_name: str
     status: str
-    size: int | None  # matched people; None if not known
+    size: int | None  # matched people; None if unknown
     customer_list_id: str | None
     customer_list_status: str
-    members: int | None = None  # records in the list, from the run history; None if not known
+    members: int | None = None  # records in the list, from the run history; None if unknown
 
     @property
     def match_ratio(self) -> float | None:
@@ -119,7 +116,7 @@ class AudienceState:
 
     @property
     def condition(self) -> AudienceCondition:
-        """The condition: an ad group can use the audience once it is READY."""
+        """The audience's condition. Ad groups can use it once it is READY."""
         return classify_audience_status(self.status)
 
     @property
@@ -144,7 +141,7 @@ class AudienceState:
     def describe_broken_limits(self, settings: StatusSettings, *, previous_size: int | None) -> list[str]:
         """Return a text for each limit of the `settings` that the audience breaks.
 
-        Limits of size are checked once Pinterest has matched people. `previous_size`: from the history.
+        Limits of size are checked once Pinterest has matched people. `previous_size`: the last in the history.
         """
         broken = [f"its status is {self.status}"] if self.status in settings.fail_on else []
         if self.condition is AudienceCondition.MATCHING or self.size is None:

@@ -41,7 +41,7 @@ def wait_out_read_lag(client: Client) -> None:
 def read_until_found(
     find: Callable[[], _T | None], client: Client, *, waits: Iterable[float] = (0.0, *POLL_WAITS)
 ) -> _T | None:
-    """Call `find`, which reads from Pinterest, until it returns a result. Return that, or None.
+    """Call `find`, which reads from Pinterest, until it returns a result. Return that, or None if it never does.
 
     `waits`: the seconds before each call, by default ten in all.
     """
@@ -112,7 +112,7 @@ def request_switch(api: Api, audience_id: str, *, list_id: str) -> None:
 
 
 def _is_list_unready(api: Api, list_id: str, error: RequestRefusedError) -> bool:
-    """Whether a list that is not ready is why Pinterest refused. A 400 or 404 does not tell, so it is read."""
+    """Whether Pinterest refused because the list is not ready. A 400 or 404 does not tell, so the list is read."""
     if error.status not in (400, 404):
         return False
     made = api.find_customer_list(list_id)

@@ -25,7 +25,7 @@ from td_pinterest_op.redaction.secret import escape_for_message
 log = logging.getLogger(__name__)
 
 NO_JOB_MARK = "-"
-"""In place of the job ids, in the name of a list without a query."""
+"""Replaces the job ids in the name of a list for which no query ran."""
 _LIST_NAME_PATTERN = re.compile(
     r"(?P<audience>.*) \(td (?P<session>[0-9a-f]{8}) "
     r"(?P<jobs>(?:[0-9]{1,40}|-)(?:\+[0-9]{1,40})?) (?P<fingerprint>[0-9a-f]{8})(?: (?P<records>[0-9]{1,12}))?\)",
@@ -48,7 +48,7 @@ class ListName:
     session: str  # the key of the digdag session, eight hex digits
     jobs: str
     fingerprint: str  # a hash of the list's records, eight hex digits
-    records: int | None  # how many the list was made for; None in a name of version 0.5
+    records: int | None  # how many records the list was made for; None in a name of version 0.5
 
     def __str__(self) -> str:
         records = "" if self.records is None else f" {self.records}"
@@ -71,7 +71,7 @@ class ListName:
 
 
 def shorten_for_list_name(name: str) -> str:
-    """Return an audience's name as it stands in its lists' names: a long one is cut, and its hash follows."""
+    """Return an audience's name as in its lists' names: a long one is cut, and its hash follows."""
     if len(name) <= _LONGEST_AUDIENCE_PART:
         return name
     whole = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_NAME_HASH_DIGITS]
@@ -102,7 +102,7 @@ class TargetList:
     older_id: str | None  # the audience's list; None without an audience
     begins: float  # the earliest begin of the session, in seconds since 1970
     id: str = ""  # "" until the list is found or created
-    created_ids: set[str]  # of all lists that this run created
+    created_ids: set[str]  # all lists that this run created
 
     def add(self, records: Batch) -> Response | None:
         """Add a batch of records. Returns the response, or None if these records created the list."""

@@ -42,7 +42,7 @@ class TaskRequest(Generic[_S]):
 
     task: Task
     settings: _S
-    source: JobOrQuery | None  # None for an action that reads none
+    source: JobOrQuery | None  # where the rows come from; None for an action that reads none
     lists: Mapping[str, JobOrQuery]  # the queries of opt-outs and consent, by name
 
 
@@ -116,10 +116,7 @@ def reject_misplaced_lists(task: Task) -> None:
 
 
 def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: SettingsErrorCollector) -> ParsedSettings:
-    """Return a task's parsed `result_settings`, which the settings for this run override.
-
-    Problems with the settings for this run are added to `errors`.
-    """
+    """Return a task's parsed `result_settings`, which the settings for this run override."""
     settings = get_raw_settings(task)
     action = find_action_spec(settings, table=table)
     given = errors.call_and_collect(_parse_settings_for_this_run, task) or {}

@@ -133,7 +133,7 @@ class Sender:
         return not is_any_accepted and all(each.halvings > MAX_HALVINGS for each in parts)
 
     def _send_batch(self, records: Batch, send_records: SendRecords) -> _WasThrottled:
-        """Send a batch or, if Pinterest refuses it, its halves. Return whether any request was throttled (429)."""
+        """Send a batch or, if Pinterest refuses it, its halves."""
         stats = self.stats
         was_throttled = False
         accepted = 0

@@ -20,7 +20,7 @@ _MOST_NAMED_AD_GROUPS = 10
 _MOST_CAMPAIGNS_PER_REQUEST = 250
 CAMPAIGN_READER_ROLES = "OWNER, ADMIN, ANALYST or CAMPAIGN_MANAGER"
 """The roles that may read ad groups."""
-# Of ad groups that deliver, or may again. Sent explicitly, since a default may change.
+# The statuses of ad groups that deliver, or may again. Sent explicitly, since a default may change.
 _LIVE_AD_GROUP_STATUSES = ("ACTIVE", "PAUSED")
 _CAMPAIGN_STATUSES = ("ACTIVE", "PAUSED", "ARCHIVED", "DRAFT")
 
@@ -38,7 +38,7 @@ class AdGroup:
 
     @property
     def is_active(self) -> bool:
-        """Whether the status of the ad group is ACTIVE. Its campaign may have another status."""
+        """Whether its status is ACTIVE. Its campaign may have another status."""
         return self.status.upper() == "ACTIVE"
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ class AdGroup:
 def find_ad_groups_using(api: Api, audience_id: str) -> list[AdGroup] | None:
     """Return the ad groups that use an audience, active ones first.
 
-    None if the token may not read all of them (403), and none that it can read is active: the audience may be in use.
+    Returns None if the token may not read all of them (403), and none that it can read is active.
     """
     denied: list[ExportError] = []
 

@@ -16,19 +16,19 @@ def is_safe_for_secrets(url: str) -> bool:
     """Whether secrets may be sent to a URL: to https, or by plain http to this machine's loopback address."""
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)
-        # Nothing that two parsers could read in two ways.
+        # A host and a port, nothing that two parsers could read in two ways.
         if _HOST_PATTERN.fullmatch(parts.netloc):
             return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(url))
     return False
 
 
 def find_proxy_url_and_address(url: str) -> tuple[str, str]:
-    """Return the environment's proxy for a URL, as URL and as address, such as "proxy.test:8080". Both may be "".
+    """Return the environment's proxy for `url`: its URL and its address, such as "proxy.test:8080", or "" and "".
 
     From then on, the proxy's password is masked in logs and errors. Raises ValueError for a proxy that cannot be used:
     SOCKS, whose connections have no time limits, or a URL without a host.
     """
-    # A proxy's loopback address is that of another machine.
+    # At a proxy, the loopback address would be the proxy's own.
     proxies = {} if _is_loopback(url) else requests.utils.get_environ_proxies(url)
     proxy = requests.utils.select_proxy(url, proxies)
     if not proxy:

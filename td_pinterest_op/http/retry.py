@@ -1,4 +1,4 @@
-"""How to repeat a call, how often, and after which waits, as the settings or a server ask."""
+"""Repeats a call, as often and after such waits as the settings or a server ask."""
 
 import datetime
 import email.utils
@@ -18,7 +18,7 @@ _LONGEST_WAIT_SECONDS = 1_000_000_000.0  # some thirty years
 
 @dataclass(frozen=True, kw_only=True)
 class RetrySchedule:
-    """How often a failed request is repeated, and the waits before, in seconds.
+    """How often a failed request is repeated, and after which waits, in seconds.
 
     The waits come from backoff's generator. Its decorators do not fit: a response may set the wait, all requests of a
     run share it, a signal ends it, and some statuses use up no retry.
@@ -49,8 +49,8 @@ def retry(
 ) -> _T:
     """Return the result of `call`, which is repeated after each of the `waits` if it raises an error of the type `on`.
 
-    `waits`: in seconds. `before_wait` gets the error and the coming wait, and returns the seconds to wait, or raises an
-    error to give up. `sleep` must return or raise early when the run has to end.
+    `waits` are in seconds. `before_wait` gets the error and the coming wait, and returns the seconds to wait, or raises
+    an error to give up. `sleep` must return or raise early when the run has to end.
     """
     for wait in waits:
         try:

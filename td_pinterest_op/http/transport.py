@@ -29,7 +29,7 @@ from td_pinterest_op.runtime.text import parse_whole_number
 
 RawResponse: TypeAlias = "urllib3.BaseHTTPResponse"  # by name only: urllib3 1.26 lacks this class
 
-# Compressed or not. A page of 250 audiences takes a tenth of it.
+# Limits the compressed body and the decompressed one. A page of 250 audiences takes a tenth of it.
 _LARGEST_RESPONSE_BODY_BYTES = 8 * 1024 * 1024
 # The most bytes without a piece of the body among them: http.client bounds neither the responses "100 Continue" before
 # the head nor the trailers after a body.
@@ -47,7 +47,7 @@ UNUSABLE_CONNECTION_ADVICE = (
     "the proxy (HTTPS_PROXY or ALL_PROXY) and the certificates: if your network has an authority of its own, name its "
     "file in REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
 )
-"""What to check, besides the endpoint, if a connection cannot be used at all."""
+"""What to check besides the endpoint."""
 _PROXY_REFUSAL_PATTERN = re.compile("Tunnel connection failed: ([0-9]{3})")
 
 
@@ -118,13 +118,13 @@ class _OversizedError(OSError):
 
 
 class _StallLimitedResponse(http.client.HTTPResponse):
-    """Raises _OversizedError for too many bytes or too much time without a piece of the body."""
+    """A response that raises _OversizedError for too many bytes or too much time without a piece of the body."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._longest = _LONGEST_STALL_IN_READ_TIMEOUTS * (sock.gettimeout() or _LONGEST_RESPONSE_BODY_SECONDS)
         self.restart_read_limits()
-        # All reading ends there. The reader stays that of the socket, which counts its readers.
+        # All reading ends in `readinto`. The reader stays that of the socket, which counts its readers.
         self._readinto = self.fp.raw.readinto
         self.fp.raw.readinto = self._read_into_bounded  # type: ignore[method-assign]
 
@@ -146,15 +146,15 @@ class _WriteTimeoutConnection(HTTPConnection):
     urllib3 applies its connect limit to the sending of the whole body.
     """
 
-    write_timeout: float  # in seconds
+    write_timeout: float
     response_class = _StallLimitedResponse
 
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
         self.sock.settimeout(self.write_timeout)
-        # `sendall` has one limit for all of it, but a peer that reads slowly makes progress. In pieces, since TLS would
-        # take even `send` for all of it.
+        # `sendall` has one limit for all of the data, but a peer that reads slowly makes progress. So has `send` over
+        # TLS, hence the pieces.
         left = memoryview(data)
         try:
             while left:
@@ -230,7 +230,7 @@ class Transport:
                 # Else urllib3 before 2.0 takes a body that breaks off for a whole one.
                 response.raw.enforce_content_length = True
                 yield response.raw
-        # A RequestException is an OSError. AttributeError: of an older `requests`, for a charset without a value.
+        # A RequestException is an OSError. An older `requests` raises AttributeError for a charset without a value.
         except (urllib3.exceptions.HTTPError, zlib.error, OSError, ValueError, AttributeError) as error:
             raise _build_no_response_error(error, url) from None
 

@@ -32,7 +32,7 @@ _PLACEHOLDER_EMAILS = """
     noemail@noemail.com none@none.com null@null.com na@na.com unknown@unknown.com undefined@undefined.com
 """
 
-# Of a device on which the user has switched the advertising id off.
+# What a device gives whose user has switched its advertising id off.
 _PLACEHOLDER_DEVICE_IDS = f"00000000-0000-0000-0000-000000000000 {'0' * 32}"
 
 PLACEHOLDERS = frozenset(f"{_PLACEHOLDER_WORDS} {_PLACEHOLDER_EMAILS} {_PLACEHOLDER_DEVICE_IDS}".split())
@@ -76,13 +76,13 @@ class IdentifierType:
     variables of `build_hashing_sql`.
     """
 
-    name: str  # and that of its column in a result, such as email
-    key: str  # in a record with several keys (CustomerListRecordRow of the API description)
-    list_type: str = ""  # of the customer lists for the type; "" if it is sent only in records with several keys
+    name: str  # also the name of its column in a result, such as email
+    key: str  # its name in a record with several keys (CustomerListRecordRow of the API description)
+    list_type: str = ""  # that of its customer lists; "" if it is sent only in records with several keys
     normalise: Callable[[str, str | None], str | Reason]
     recognise: Callable[[bytes], list[bytes]] = lambda lines: [b""] * lines.count(b"\n")
     is_hashed: bool = True  # a digest is sent, and a value may be hashed already
-    sql_rejections: tuple[tuple[str, Reason], ...] = ()  # conditions; the first counts
+    sql_rejections: tuple[tuple[str, Reason], ...] = ()  # Trino conditions; the first that holds counts
     sql_normal: str = ""  # the text to hash; "" if the warehouse cannot hash the type
 
 

@@ -42,7 +42,7 @@ def normalise_phone(text: str, default_country: str | None) -> str | Reason:
 
 @functools.cache
 def _import_phonenumbers() -> ModuleType:
-    # Only when needed: it is large, and not in Treasure Data's image.
+    # Imported only when needed: it is large, and not in Treasure Data's image.
     try:
         import phonenumbers
     except ImportError:

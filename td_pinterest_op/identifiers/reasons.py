@@ -40,7 +40,7 @@ class Reason(str, enum.Enum):
     NOT_A_PHONE_NUMBER = "not_a_phone_number"
     NO_COUNTRY = "no_country"
     UNSURE = "unsure"
-    NO_CONTROL_KEY = "no_control_key"  # of a row: its values may be good
+    NO_CONTROL_KEY = "no_control_key"  # a row's reason: its values may be good
     TOO_MANY_COMBINATIONS = "too_many_combinations"
 
 

@@ -1,4 +1,7 @@
-"""Build the SQL that compares the people of a mirror's query with its ledger, and counts what a run changes."""
+"""Build the SQL that compares the people of a mirror's query with its ledger, and counts what a run changes.
+
+From the inside out: the rows of ledger and query, a digest's state, its change, the counts.
+"""
 
 from td_pinterest_op.mirroring.ledger import Ledger, build_row_state_sql
 from td_pinterest_op.stats import WITHHELD_REASONS
@@ -6,7 +9,7 @@ from td_pinterest_op.trino.withholding_sql import BLANK_ROW_SQL, build_reasons_t
 
 _DAY_MILLIS = 86_400_000
 _WITHHELD_REASONS = "({})".format(", ".join(f"'{why}'" for why in WITHHELD_REASONS))
-# Digests; values, hashed values, rows, rows with an invalid value; valid rows of the ledger.
+# The counts of digests, values, hashed values, rows, rows with an invalid value, and valid rows of the ledger.
 _COUNT_COLUMNS = ("people", "given", "hashed", "row_count", "invalid_rows", "ledger_rows")
 _SUMS_SQL = ", ".join(f"sum({name}) AS {name}" for name in _COUNT_COLUMNS)
 
@@ -24,7 +27,7 @@ def build_changes_select(people_select: str, *, ledger: Ledger, replaces_everybo
     for `max_leave_ratio`, which an unsettled plan must not change. `is_member`: the same, but 0 for whoever an
     unsettled plan makes leave, whom max_leave_ratio has counted in that plan's run.
 
-    `people_select`: has the columns of `build_withholding_select`. `resend_days`: in which a member is due once.
+    `people_select`: has the columns of `build_withholding_select`. `resend_days`: a member is due once in so many.
     """
     state = ledger.state
     # Without rows, the ledger's table may be missing.
@@ -33,7 +36,7 @@ def build_changes_select(people_select: str, *, ledger: Ledger, replaces_everybo
         0 AS people, 0 AS given, 0 AS hashed, 0 AS row_count, 0 AS invalid_rows, 1 AS ledger_rows
       {ledger.build_valid_rows_clause()}
       UNION ALL """
-    # Of a digest that the query has.
+    # The change of a digest that the query has.
     cases = "WHEN state <> 'in' THEN 'join'"
     if not replaces_everybody:
         # Digests and UTC days have one of `resend_days` buckets each: a run sends those of the days since the last
@@ -78,11 +81,10 @@ GROUP BY 1, 2, 3, 4"""
 
 
 def build_change_counts_query(changes_table: str) -> str:
-    """Return the query for the counts of a mirror run, in one row. `changes_table`: of `build_changes_select`.
+    """Return the query for the counts of a mirror run, in one row. `changes_table`: see `build_changes_select`.
 
-    Among others: `given` (values in the people's query), `hashed` (those that were digests already), `oldest_leaver`
-    (the plan of the oldest of those who are out), `ledger_rows` (rows of the ledger with a digest that no newer row
-    makes void) and `unreadable` (those of them whose digest is not 64 hex digits).
+    `oldest_leaver` is the plan of the oldest of those who are out. `ledger_rows` are those with a digest that no newer
+    row makes void, and `unreadable` those of them whose digest is not 64 hex digits.
     """
     return f"""\
 SELECT coalesce(sum(given), 0) AS given, coalesce(sum(hashed), 0) AS hashed,

@@ -6,7 +6,7 @@ run, numbered by the time at which it was made, in milliseconds. A row has a dig
     op                    digest  joined            figure       resent
     join, leave           yes     when it joined    1, 2: see below
     refused, out, unsure  yes
-    member                yes     of a compaction only
+    member                yes     (in compactions)
     planned, replacing            the plan seen     rows         members sent again
     settled, replaced
     compacted                     the plan seen     members      1 if the audience was adopted
@@ -85,16 +85,17 @@ _MOST_DIGESTS_PER_STATEMENT = 10_000
 class LedgerPlans:
     """The state of an audience's ledger before a mirror run. Plans are named by their numbers; 0 is no plan."""
 
-    number: int  # of the plan that this run makes
+    number: int  # the plan that this run makes
     seen: int = 0  # the newest plan
     settled: int = 0  # the newest plan of which all is on Pinterest, or a newer compaction
     base: int = 0  # the newest plan that makes all older rows void
     adopted: int = 0  # 1 if the audience kept people from before the ledger began (`begin: adopt`)
     compacted: int = 0  # the newest compaction
     replacing: int = 0  # the newest plan to replace everybody, settled or not
-    sent: Sequence[str] = ("",)  # the number and session of each settled plan, as "7 0123abcd"; "" is of none
+    sent: Sequence[str] = ("",)  # the number and session of each settled plan, as "7 0123abcd"; "" stands for none
     oldest: int = 0  # the oldest plan, void ones included
-    ad_account_id: str = ""  # of the newest settled plan, as the next
+    # Those of the newest settled plan.
+    ad_account_id: str = ""
     customer_list_id: str = ""
 
     @property
@@ -108,7 +109,7 @@ class Ledger:
     """Reads and writes an audience's rows. Methods that run statements raise JobError and TreasureDataError."""
 
     jobs: MirrorJobs
-    name: str  # of the table
+    name: str  # the table's
     ad_account_id: str
     state: LedgerPlans = LedgerPlans(number=0)  # as `load_state` reads it; later with the run's plan
 
@@ -301,12 +302,12 @@ FROM (
     def compact_if_due(
         self, *, member_count: int, valid_row_count: int, oldest_leaver_plan: int, refused_leavers_select: str
     ) -> None:
-        """Replace all rows by one for each member or refused digest, if the ledger has far more rows, or many plans.
+        """Replace all rows by one for each member or refused digest, if a `_COMPACT…` limit is reached.
 
-        Also if somebody left thirty days ago: whoever has left is then out of the ledger. Void rows are always deleted.
-        Every plan must be settled. A failure is only logged. `valid_row_count`: of rows with a digest that no newer row
-        voids. `oldest_leaver_plan`: of the digests that are neither in the query nor in the audience, 0 for none.
-        `refused_leavers_select`: a SELECT of those of them whom Pinterest has refused.
+        Void rows are always deleted. Every plan must be settled. A failure is only logged. `valid_row_count`: the rows
+        with a digest that no newer row voids. `oldest_leaver_plan`: the oldest plan of a digest that is neither in the
+        query nor in the audience, 0 for none. `refused_leavers_select`: a SELECT of such digests that Pinterest has
+        refused.
         """
         # No query reads the new rows before all are written. Rows that other runs write meanwhile have higher numbers,
         # and count as well. Two compactions at once write the same rows.
@@ -394,7 +395,7 @@ def build_row_state_sql(settled_plans: Sequence[str]) -> str:
 
 
 def require_ledger_columns(columns: Collection[str], table: str) -> None:
-    """Raise MirrorError unless a ledger may have these `columns`. `table`: its name, for the message."""
+    """Raise MirrorError if these `columns` lack one of a ledger's. `table`: the name, for the message."""
     if missing := sorted({column.split()[0] for column in COLUMN_DEFINITIONS.split(",")} - {"time", *columns}):
         raise MirrorError(
             f"the table {table} is not a mirror's ledger: it has no column {' and no '.join(missing)}. Nothing was "

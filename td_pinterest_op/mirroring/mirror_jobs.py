@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 TableName = str  # quoted, after its database
 JobId = str
 
-# As `create_temporary_table` names them; the audience is an id, or "new".
+# The names that `create_temporary_table` gives. The audience is an id, or "new".
 _TEMPORARY_TABLE_PATTERN = re.compile(r"pinterest_(changes|digests|suppress|consent)_([0-9]+|new)(_[0-9a-f]{8}){2}")
 _LEFTOVER_TABLE_AGE_SECONDS = 6 * 3600  # after which no run uses a temporary table any more
 
@@ -35,11 +35,11 @@ class MirrorJobs:
 
     td: TreasureData
     source: JobOrQuery  # the people's query; all statements use its engine and database
-    database: str  # of the temporary tables and the ledger
+    database: str  # has the temporary tables and the ledger
     audience_id: str = "new"  # until the audience is found or created
     session_task_key: str  # `Task.session_task_key`
     token: str = field(default_factory=lambda: secrets.token_hex(4))  # identifies this try
-    tables: list[str] = field(default_factory=list)  # this try's, by name
+    tables: list[str] = field(default_factory=list)  # the names of this try's tables
 
     def run(self, purpose: str, statement: str, *, embedded_query: JobOrQuery | None = None) -> JobId:
         """Run a statement that returns no rows, and return its job's id.
@@ -73,7 +73,7 @@ class MirrorJobs:
 
         A table of another session is dropped only if it is six hours old. `now`: in Unix seconds.
         """
-        # As Treasure Data writes it.
+        # In the format of `created_at`.
         before = datetime.fromtimestamp(now - _LEFTOVER_TABLE_AGE_SECONDS, timezone.utc).strftime(
             "%Y-%m-%d %H:%M:%S UTC"
         )

@@ -35,12 +35,12 @@ from td_pinterest_op.withholding.lists import fetch_list_columns, name_list_in_e
 
 log = logging.getLogger(__name__)
 
-_DEFAULT_MAX_LEAVE_RATIO = 0.2  # if the settings have none
+_DEFAULT_MAX_LEAVE_RATIO = 0.2
 
 
 @dataclass(kw_only=True)
 class MirrorWarehouseSteps:
-    """The warehouse's part of a mirror run: its steps, in the order of the methods. Their counts are stored in `stats`.
+    """The steps, in the order of the methods. Their counts are stored in `stats`.
 
     Methods raise JobError, TreasureDataError and MirrorError.
     """
@@ -53,7 +53,7 @@ class MirrorWarehouseSteps:
     counts: Mapping[str, Any] = field(default_factory=dict)  # the row of `build_change_counts_query`
     figures: MirrorFigures = field(default_factory=MirrorFigures)
     _changes_table: str = ""  # has the rows of `build_changes_select`
-    _list_type: str = ""  # of a customer list for the query's identifiers
+    _list_type: str = ""  # that of a customer list for the query's identifiers
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
@@ -83,8 +83,8 @@ class MirrorWarehouseSteps:
                 "else has switched the audience, or ad_account_id is another. Nothing was sent. To go on, set rebuild: "
                 "true for one run, which replaces the people of the audience and starts the ledger again"
             )
-        # Without a compaction since. If Pinterest refused to add somebody, the number after the replace is a settled
-        # plan too.
+        # The newest settled plan is a replace, without a compaction since. If Pinterest refused to add somebody, the
+        # number after the replace is a settled plan too.
         ends_with_replace = state.base != state.compacted and state.settled <= state.base + 1
         if settings.rebuild and ends_with_replace:
             log.warning(
@@ -114,7 +114,7 @@ class MirrorWarehouseSteps:
 
         Returns the query. Raises LimitError if an opt-out or consent list cannot be used.
         """
-        # Before anything is hashed, so that an error in a query shows first.
+        # The columns first: an error in a query then shows before anything is hashed.
         td = self.jobs.td
         lists = fetch_list_columns(td, self.lists, self.settings)
         list_columns = {name: query.columns for name, query in lists.items()}
@@ -172,7 +172,7 @@ class MirrorWarehouseSteps:
         self._list_type = choose_customer_list_type(query.columns)
         counts = self.counts
         stats = self.stats
-        # A row may have several values in a column of arrays.
+        # A column of arrays counts twice: a row may have several values.
         stats.columns = len(query.columns) + sum(column.is_array for column in query.columns)
         stats.read = counts["row_count"]
         stats.invalid_rows = counts["invalid_rows"]
@@ -258,7 +258,7 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
     def settle_plan_and_compact(
         self, customer_list_id: str, *, refused: Sequence[bytes], keeps_unsure_leavers: bool
     ) -> None:
-        """Settle the plan, which was sent, and compact the ledger. Parameters: as of `settle_and_count_refused`."""
+        """Settle the plan, which was sent, and compact the ledger. Parameters: see `settle_and_count_refused`."""
         with extend_errors(". The whole plan was sent, but is not settled in the ledger: the next run sends it again"):
             refused_count = self.ledger.settle_and_count_refused(
                 self.figures,

@@ -1,4 +1,4 @@
-"""Stop sending a mirror's plan as soon as the ledger has a newer one."""
+"""Guards a mirror's plan against newer ones."""
 
 import contextlib
 import threading
@@ -14,7 +14,7 @@ from td_pinterest_op.runtime.shutdown import start_thread
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.stats import Stats
 
-# How long the ledger's answer is trusted that there is no newer plan, unless a request has waited since.
+# How long the answer that there is no newer plan is trusted, unless a request has waited since.
 _PLAN_TRUSTED_SECONDS = 10.0
 
 
@@ -30,9 +30,9 @@ class PlanGuard:
     ledger: Ledger
     stats: Stats
     client: Client
-    _waits: int = 0  # the client's waits when the ledger was asked
+    _waits: int = 0  # how often the client had waited when the ledger was asked
     _trusted_until: float = 0.0
-    _question: Future[None] | None = None  # to the ledger
+    _question: Future[None] | None = None  # asks the ledger in a thread
     _changes: list[str] = field(default_factory=list)  # what may have been sent: JOINERS, LEAVERS, REPLACEMENT
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

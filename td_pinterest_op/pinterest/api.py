@@ -128,8 +128,8 @@ class RecordsToSend(Protocol):
 class Api:
     """Pinterest's API for one ad account. Every method may raise PinterestError and the errors of `Client.send`.
 
-    A creation that may have been carried out is not repeated: MaybeAppliedError. If Pinterest rejects records,
-    RequestRefusedError has the status 400 or 413.
+    A creation that may have been carried out is not repeated, but raises MaybeAppliedError. If Pinterest rejects
+    records, RequestRefusedError has the status 400 or 413.
     """
 
     client: Client
@@ -176,7 +176,7 @@ class Api:
         return True
 
     def list_customer_lists(self, *, until: Callable[[CustomerList], bool] | None = None) -> Iterator[CustomerList]:
-        """Yield the customer lists of the ad account, newest first, up to the page with the first list for `until`.
+        """Yield the customer lists of the ad account, newest first, up to the page where `until` is true for a list.
 
         All lists are read without `until`, or if Pinterest does not show the newest first.
         """
@@ -238,9 +238,9 @@ class Api:
         return response.content
 
     def list_items(self, path: str, **query: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the JSON objects of all pages of a listing, each with its `id` as text. `query`: as of `list_entities`.
+        """Yield the JSON objects of all pages of a listing, each with its `id` as text. `query`: see `list_entities`.
 
-        `path`: as of `Request`; ends with the kind of entity, such as /ad_accounts.
+        `path`: see `Request`; it ends with the kind of entity, such as /ad_accounts.
         """
         return chain.from_iterable(self._list_pages(path, **query))
 
@@ -263,7 +263,7 @@ class Api:
         _raise_unless_valid(False, response, purpose, f"the listing has no end: {_MOST_PAGES:,} pages were read")
 
     def get(self, path: str, *, purpose: str) -> Response:
-        """Send a GET request. `path`, `purpose`: as of `Request`."""
+        """Send a GET request. `path`, `purpose`: see `Request`."""
         return self.client.send(Request(method="GET", path=path, purpose=purpose), self.tokens)
 
     def _send_write(

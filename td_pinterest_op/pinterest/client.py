@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 # A 429 is waited out for this many times the longest wait, unless a request succeeds meanwhile.
 _THROTTLED_LIMIT_IN_LONGEST_WAITS = 4
-# The pause even if neither the server nor the settings ask for one, in seconds.
+# The pause, in seconds, if neither the server nor the settings ask for one.
 _DEFAULT_PAUSE_AFTER_429 = 1.0
 # A request ends after this many 401s, and a run after this many refusals of refresh tokens.
 MOST_TOKEN_REFUSALS = 10
@@ -38,8 +38,8 @@ class Request:
     purpose: str  # completes "the request to …"
     body: bytes | None = None
     content_type: str = "application/json"
-    write: bool = False  # whether the limit of writes a minute counts it
-    has_records: bool = False  # identifiers, which a response may echo
+    write: bool = False  # whether it changes something, so that the limit of writes a minute counts it
+    has_records: bool = False  # whether it sends identifiers, which a response may echo
     repeatable: bool = True  # whether it may be sent again if it may have been carried out
     advice: AdviceByCode = field(default_factory=dict)  # overrides that of the policy
 
@@ -85,7 +85,7 @@ class Client:
     retry: RetrySchedule
     timing: Timing
     counts: RequestCounts = field(default_factory=RequestCounts)
-    # Called in the thread that sent the request.
+    # Called with every response, in the thread that sent the request.
     on_response: Callable[[Response], object] = lambda _: None
     # Called before each write request, which an error stops.
     check_write: Callable[[], object] = lambda: None
@@ -136,7 +136,7 @@ class Client:
             with self.rate_limiter.wait_for_permit(write=request.write) as waited:
                 if request.write:
                     self.check_write()
-                # Now, since a run that is stopped while it waits for the response has sent it.
+                # Counted now: a run that is stopped while it waits for the response has sent it.
                 self.counts.add(sent=request.write, retried=request.write and is_retry, waiting_seconds=waited)
                 response = self.transport.send(request.method, url, headers=headers, body=request.body, auth=auth)
             self.last_headers = response.headers
@@ -150,7 +150,6 @@ class Client:
         decision = decide_after_response(status, code, response.error_message)
         if decision is None:
             return response
-        # A response may echo records, and the token endpoint's secrets.
         is_quotable = response.error_message and not request.has_records and not request.is_about_tokens
         quote = f' "{mask_and_escape(response.error_message, longest=200)}"' if is_quotable else ""
         code_text = "" if code is None else f" (code {code})"

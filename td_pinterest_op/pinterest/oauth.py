@@ -17,12 +17,12 @@ from td_pinterest_op.redaction.secret import LONGEST_SECRET, Secret
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import DAY_SECONDS
 
-# Of an export, also in a dry run.
+# The scopes that an export needs, also in a dry run.
 REQUIRED_SCOPES = ("ads:read", "ads:write")
 
 # An access token is renewed this long before it expires, so that no request arrives too late.
 _RENEWAL_MARGIN_SECONDS = 600.0
-# Pinterest's figure, for a response without it.
+# By Pinterest's documentation, for a response without a lifetime.
 _ACCESS_TOKEN_DAYS = 30
 _LONGEST_LIFETIME = 100 * 365 * DAY_SECONDS
 _ADVICE_TO_AUTHORISE = (
@@ -31,7 +31,7 @@ _ADVICE_TO_AUTHORISE = (
 )
 # Pinterest's code for a wrong client id or client secret.
 WRONG_APP_CODE = 2
-# About a refused refresh token, by Pinterest's code.
+# The advice about a refused refresh token, by Pinterest's code.
 _REFRESH_ADVICE = {
     WRONG_APP_CODE: "client_id or client_secret is wrong: the owner of the Pinterest app must compare them with the "
     "app's page at https://developers.pinterest.com/apps/",
@@ -49,15 +49,12 @@ class Grant:
     access_token: Secret
     refresh_token: Secret | None
     scopes: frozenset[str]  # empty if unknown
-    expires_in: float | None  # of the access token
+    expires_in: float | None  # the access token's
     refresh_expires_in: float | None
 
 
 def describe_missing_scopes(granted: frozenset[str]) -> str:
-    """Return which of REQUIRED_SCOPES are not `granted`, such as "scope ads:write", or "" for none.
-
-    Returns "" if `granted` is empty, which means unknown.
-    """
+    """Return which of REQUIRED_SCOPES are not `granted`, such as "scope ads:write", or "" for none or if unknown."""
     missing = [scope for scope in REQUIRED_SCOPES if granted and scope not in granted]
     return f"scope{'' if len(missing) == 1 else 's'} {' and '.join(missing)}" if missing else ""
 
@@ -90,13 +87,13 @@ class RenewableTokens(TokenSource):
     refresh_token: Secret
     on_new_refresh_token: Callable[[Secret | None, float | None], None]
     read_stored_refresh_token: Callable[[], Secret | None] = lambda: None
-    needs_scopes: bool = False  # whether a token without REQUIRED_SCOPES is an AccountError
+    needs_scopes: bool = False  # whether a token without REQUIRED_SCOPES raises AccountError
     scopes: frozenset[str] = frozenset()
-    refresh_expires_in: float | None = None  # in seconds
+    refresh_expires_in: float | None = None  # in seconds; None if unknown
     _bearer: Bearer | None = None
     # Whether the access token replaces one that Pinterest refused and had never accepted.
     _replaces_unaccepted: bool = False
-    _refusals: int = 0  # of any refresh token
+    _refusals: int = 0  # how often a refresh token was refused
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -146,7 +143,7 @@ class RenewableTokens(TokenSource):
         return True
 
     def _exchange_refresh_token(self) -> Bearer:
-        """Return a new access token for the refresh token. Raises AccountError if Pinterest refuses the refresh token.
+        """Return a new access token for the refresh token. Raises AccountError if Pinterest refuses.
 
         Must be called with the lock held, so that the refresh token is used once, and in `run_uninterrupted`, so that
         no new one is lost.
@@ -180,7 +177,7 @@ class RenewableTokens(TokenSource):
         )
 
     def request_grant(self, form: Mapping[str, str], *, purpose: str, advice: AdviceByCode) -> Grant:
-        """Send a token request with the fields `form`, and return the tokens. `purpose`, `advice`: as of `Request`.
+        """Send a token request with the fields `form`, and return the tokens. `purpose`, `advice`: see `Request`.
 
         Raises AccountError after a refusal, and PinterestError if there is no access token.
         """

@@ -17,7 +17,7 @@ MINUTE = 60.0
 _QUOTA_PATTERN = re.compile(r"(?<!\d)(\d{1,9})\s*;\s*w=(\d{1,9})(?!\d)")
 # A wait goes in steps, so that a stopped run is noticed.
 _WAIT_STEP_SECONDS = 1.0
-_RESPONSE_POLL_SECONDS = 0.05
+_RESPONSE_POLL_SECONDS = 0.05  # how soon to look again whether a write has ended
 # A request that had to wait longer, in seconds, counts in `past_wait_count`, whatever the reason.
 _LEAST_COUNTED_WAIT = 10.0
 

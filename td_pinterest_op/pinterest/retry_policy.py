@@ -31,7 +31,7 @@ class Recovery(enum.Enum):
 
 @dataclass(frozen=True)
 class FailureDecision:
-    """How to continue after a failed attempt to send a request, and the error if the client gives up."""
+    """How to continue after a failure, and the error if the client gives up."""
 
     recovery: Recovery
     error: type[ExportError]
@@ -94,7 +94,7 @@ _STATUS_CLASS_DECISIONS = {
 
 
 def decide_after_response(status: int, code: int | None, unmasked_message: str = "") -> FailureDecision | None:
-    """Return how to continue after a response, or None for a success. `code`, `unmasked_message`: Pinterest's."""
+    """Return how to continue after a response with Pinterest's error code and message, or None for a success."""
     if 200 <= status < 300:
         return None
     for of_status, of_code, pattern, decision in RESPONSE_DECISIONS:

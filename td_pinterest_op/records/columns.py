@@ -15,8 +15,7 @@ _TEXT_TYPE_PATTERN = re.compile(r"(array\s*[(<]\s*)?(varchar|char|string)\b", re
 _CONTROL_KEY_TYPE_PATTERN = re.compile(
     r"(varchar|char|string|bigint|integer|int|smallint|tinyint|long)\b", re.IGNORECASE
 )
-# In a message.
-_LONGEST_COLUMN_LIST = 600
+_LONGEST_COLUMN_LIST = 600  # characters in a message
 _MOST_LISTED_PROBLEMS = 20
 
 
@@ -29,7 +28,7 @@ class IdentifierColumn:
     position: int  # in the result, from 0
     is_array: bool = False  # a row may have several values
     is_hashed_by_warehouse: bool = False  # the values are digests or reasons for rejection, not plain
-    default_country: str | None = None  # of phone numbers without a country code
+    default_country: str | None = None  # for phone numbers without a country code
 
 
 def find_people_columns(
@@ -43,7 +42,7 @@ def find_people_columns(
     """
     selected = {name.lower() for name, _ in job.schema}
     selected_by_list = {column.name.lower() for columns in list_columns.values() for column in columns}
-    # A name that no query has stays, and is an error.
+    # A name that no query selects stays, and is reported.
     named = {key: type_ for key, type_ in settings.columns.items() if key in selected or key not in selected_by_list}
     control = settings.control
     types = CUSTOMER_LIST_TYPES if settings.records == "identifiers" else TYPES

@@ -41,8 +41,8 @@ class ColumnIdentifiers:
     column: IdentifierColumn
     identifiers: list[bytes]  # one for each value, in order; b"" for a rejected value
     rejected: list[tuple[int, Reason]]  # the row (from 0) and the reason, in order
-    hashed_count: int  # of values that were digests already
-    rows: Sequence[int] | None = None  # of each identifier; None if each row has exactly one value
+    hashed_count: int  # how many values were digests already
+    rows: Sequence[int] | None = None  # the row of each identifier; None if each row has exactly one value
 
     @property
     def valid_count(self) -> int:
@@ -51,14 +51,14 @@ class ColumnIdentifiers:
 
     @property
     def digests_for_matching(self) -> list[bytes]:
-        """The `compute_digest_for_matching` of each valid value."""
+        """The digest of each valid value: see `compute_digest_for_matching`."""
         valid = list(filter(None, self.identifiers)) if self.rejected else self.identifiers
         if self.column.type.is_hashed:
             return valid
         return [compute_digest_for_matching(self.column.type, identifier) for identifier in valid]
 
     def group_by_row(self, row_count: int) -> list[list[bytes]]:
-        """Return each row's identifiers, without repeats. `row_count`: of the block."""
+        """Return the identifiers of each of the block's rows, without repeats."""
         by_row: list[list[bytes]] = [[] for _ in range(row_count)]
         rows = range(row_count) if self.rows is None else self.rows
         for row, identifier in zip(rows, self.identifiers, strict=True):
@@ -71,7 +71,7 @@ def compute_identifier(type_: IdentifierType, value: object, *, default_country:
     """Return a value as it is sent (a digest of 32 bytes, or an external id in UTF-8), or the reason for its rejection.
 
     A value is trimmed, then read as a hash, and only then checked by the rules of its type: the first rule that it
-    breaks is the reason. `default_country`: see `normalise_phone`, which may raise.
+    breaks is the reason. `default_country`: see `normalise_phone`. Raises WorkflowError as that does.
     """
     if value is None:
         return Reason.NULL
@@ -119,8 +119,8 @@ def compute_identifiers(column: IdentifierColumn, values: Sequence[object]) -> C
 def decode_warehouse_hashed_values(column: IdentifierColumn, values: Sequence[object]) -> ColumnIdentifiers:
     """Return the identifiers of a column whose values the warehouse has checked and hashed.
 
-    `values`: each a digest in hex, maybe after PREHASHED_DIGEST_PREFIX, a reason, or None for NULL. Raises ValueError
-    for anything else.
+    `values`: each is a digest in hex (PREHASHED_DIGEST_PREFIX may precede it), a reason, or None for NULL. Raises
+    ValueError for anything else.
     """
     texts = [value if isinstance(value, bytes) else b"" for value in values]
     digests = [unhexlify(text[-64:]) if len(text) >= 64 else b"" for text in texts]

@@ -8,8 +8,8 @@ from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import FOR_THIS_RUN_PARAMETER, ExportSettings, RecordSettings
 from td_pinterest_op.stats import Stats
 
-MOST_NAMED_INVALID_ROWS = 10  # in an error, by number
-TOLERATED_UNEXPECTED_SHARE = 0.01  # of valid values, which may be of another kind than `expect_values` says
+MOST_NAMED_INVALID_ROWS = 10  # how many row numbers an error lists
+TOLERATED_UNEXPECTED_SHARE = 0.01  # the part of the valid values that may be of another kind than `expect_values`
 _MEMBERS_REMAIN_NOTE = (
     "  note      withheld people who are already in the audience remain in it: pinterest_erase.dig removes them"
 )
@@ -18,7 +18,7 @@ _MEMBERS_REMAIN_NOTE = (
 def describe_plan(
     settings: ExportSettings, stats: Stats, *, batch_count: int, changes: Sequence[str], other_request_count: int
 ) -> str:
-    """Return the description of a planned export for the log, in several lines.
+    """Describe a planned export for the log, in several lines.
 
     `batch_count`, `other_request_count`: writes with and without records. `changes`: a sentence for each thing to
     create, change or orphan at Pinterest.

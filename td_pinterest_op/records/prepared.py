@@ -20,8 +20,8 @@ from td_pinterest_op.records.spool import Spool
 
 _NARROWEST_EXTERNAL_ID_SLOT = 16
 _MOST_BUFFERED_BYTES = 4 << 20  # in memory, over all layouts
-# In a request of rows, about: connectors of others keep to it, and Pinterest names no limit. Single digests, which are
-# short, are limited by `limit_records_per_request` alone.
+# About the most in a request of rows: other vendors' connectors keep to it, and Pinterest names no limit. Single
+# digests, which are short, are limited by `limit_records_per_request` alone.
 _MAX_BATCH_JSON_BYTES = 1_000_000
 
 
@@ -38,12 +38,12 @@ class RecordLayout(NamedTuple):
 
     @property
     def digests_width(self) -> int:
-        """The bytes of a record before its external id."""
+        """The length of a record in bytes, without its external id."""
         return max(1, len(self.keys)) * DIGEST_BYTES
 
     @property
     def width(self) -> int:
-        """The bytes of an encoded record."""
+        """The length of an encoded record in bytes."""
         return self.digests_width + self.id_length
 
     @property
@@ -73,10 +73,10 @@ class RecordLayout(NamedTuple):
 
 
 SINGLE_DIGEST_LAYOUT = RecordLayout()
-"""Of identifiers that are sent alone, as digests."""
+"""The layout of identifiers that are sent alone, as digests."""
 
 RowIdentifiers = Sequence[Any]
-"""The identifier of each column, or b"". If any column is an array: lists of them."""
+"""A row's identifiers by column, b"" for none. If any column is an array, they are in lists."""
 
 
 def encode_rows(
@@ -143,7 +143,7 @@ class Batch:
 def _make_batches(chunks: Iterable[tuple[RecordLayout, Any]], size: int) -> Iterator[Batch]:
     """Yield batches of up to `size` records. A batch of rows ends at about 1 MB of JSON, if that comes first.
 
-    `chunks`: layouts and joined records, or, to count batches, ranges as long as these.
+    `chunks`: pairs of a layout and joined records or, to count batches, a range as long as these.
     """
     parts: list[tuple[RecordLayout, bytes]] = []
     records_left = size
@@ -173,7 +173,7 @@ class PreparedRecords:
     """An export's unique records in temporary files, ready to send. Reading them may raise OSError."""
 
     files: Mapping[RecordLayout, Spool] = field(default_factory=dict)
-    list_type: str = EMAIL.list_type  # of a customer list that is created for the records
+    list_type: str = EMAIL.list_type  # that of a customer list that is created for the records
 
     @property
     def record_count(self) -> int:
@@ -204,9 +204,8 @@ class PreparedRecords:
 class RowSpool:
     """Collects encoded records of rows in spools (sorting temporary files), one for each layout.
 
-    External ids, which are no digests, are encrypted. All methods but `close` may raise OSError; after that only
-    `close` works. `suffix_bytes`: the length of what the caller puts at the end of each record; records that differ
-    only there are no repeats.
+    External ids, which are no digests, are encrypted. After an OSError only `close` works. `suffix_bytes`: the length
+    of what the caller puts at the end of each record; records that differ only there are no repeats.
     """
 
     def __init__(self, *, suffix_bytes: int = 0) -> None:
@@ -227,7 +226,7 @@ class RowSpool:
             max(self.spools.values(), key=lambda spool: spool.buffered_bytes).write_buffers()
 
     def finish(self) -> PreparedRecords:
-        """Return the unique records in ascending order. None can be added afterwards."""
+        """Return the unique records in ascending order."""
         for spool in self.spools.values():
             spool.finish()
         # In the same order whichever row came first.

@@ -23,8 +23,7 @@ _MOST_BUFFERED_BYTES = 4 << 20  # in memory between two writes: 16 KB to a bucke
 class NamelessTemporaryFile:
     """A temporary file, without a name where the system allows that. `close` deletes it.
 
-    `encrypted`: True for data other than digests; the key is in this process's memory only. Any failure raises OSError;
-    after that only `close` works.
+    `encrypted`: True for data other than digests; the key is in this process's memory only.
     """
 
     def __init__(self, *, encrypted: bool = False) -> None:
@@ -61,7 +60,7 @@ class NamelessTemporaryFile:
 
 
 class DigestBuckets:
-    """Collects digests in a temporary file, in 256 buckets by their first byte, which is the bucket's number.
+    """Collects digests in a temporary file, in buckets. A bucket's number is the first byte of its digests.
 
     `width`: the bytes of a digest and what follows it. `buffered_bytes`: how many are in memory and not yet written.
     All methods but `close` may raise OSError; after that only `close` works. For one thread only.
@@ -122,10 +121,10 @@ class Spool(DigestBuckets):
     """Digest buckets that `finish` sorts and clears of repeats. `unique_count`: how many digests are left then."""
 
     unique_count = 0
-    _unique_counts: list[int]  # of digests, by bucket; set by `finish`
+    _unique_counts: list[int]  # by bucket; set by `finish`
 
     def finish(self) -> None:
-        """Sort the digests in the file and drop repeats. None can be added afterwards."""
+        """Sort the digests in the file and drop repeats."""
         super().finish()
         self._unique_counts = []
         for bucket in range(BUCKET_COUNT):

@@ -2,8 +2,8 @@
 
 # To add an action:
 # 1. Test it in a new file of tests/e2e: the audience afterwards, a second run, a dry run, a missing audience. Say which
-#    restrictions it honours (tests/e2e/restrictions.py). Add its requests to tests/faults/moments.py, and what
-#    faults of them lead to to tests/faults/test_matrix.py.
+#    restrictions it honours (tests/e2e/restrictions.py). Add its requests to tests/faults/moments.py, and the outcome
+#    of faults at them to tests/faults/test_matrix.py.
 # 2. Write a class like those in members.py or lifecycle.py: an `ActionSpec` (settings/table.py: its settings and who
 #    may use them), `find_and_check_audience`, `plan_steps`. The action's name begins with a regular verb, of which the
 #    report makes "Deleted". A new request: pinterest/api.py.

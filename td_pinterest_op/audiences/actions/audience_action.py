@@ -56,7 +56,7 @@ class AudienceAction(abc.ABC):
 
     request: ExportRequest
     services: Services
-    stats: Stats  # of the run; the action adds what it finds and does
+    stats: Stats  # the action adds what it finds and does
     reporter: ProgressReporter
 
     def __post_init__(self) -> None:
@@ -82,7 +82,7 @@ class AudienceAction(abc.ABC):
 
     @contextlib.contextmanager
     def prepare_and_check_limits(self) -> Iterator[PreparedRecords]:
-        """Yield the unique records of the rows, checked against the limits. They last as long as the `with` block."""
+        """Yield the task's unique records, checked against the limits. Their files last as long as the `with` block."""
         source = self.request.source
         if source is None:  # the action reads no rows
             yield PreparedRecords()
@@ -150,7 +150,7 @@ class AudienceAction(abc.ABC):
         self.stats.audience_size = audience.size
 
     def _find_creator_key(self, audience: Audience) -> str | None:
-        """Return the key of the session that created `audience`, which has the settings' name. None if unknown."""
+        """Return the key of the session that created `audience`, from its list's name, or None if unknown."""
         if audience.customer_list_id in self._created_list_ids:  # which reads may not show yet
             return self._session_task_key
         name = parse_list_name(find_used_list(self._api, audience))
@@ -215,7 +215,8 @@ class AudienceAction(abc.ABC):
         """Return this session's oldest audience with the settings' name, and remove its others.
 
         `audience` is one of them, and was created ten seconds ago or more: listings show it and all older ones, unless
-        they were removed. Raises AudienceError if none is left, or if another session was first, and then removes all.
+        they were removed. If another session was first, removes all of this session's, and raises AudienceError, as it
+        does if none is left.
         """
         others, own = self._find_other_and_session_namesakes()
         if not own:
@@ -242,6 +243,6 @@ class AudienceAction(abc.ABC):
 
 
 def get_list_id(audience: Audience) -> str:
-    """Return the id of the list of an audience that `require_writable_audience` has checked."""
+    """Return the id of the list that an audience is known to have."""
     assert audience.customer_list_id is not None, "require_writable_audience has checked this"  # noqa: S101
     return audience.customer_list_id

@@ -34,7 +34,7 @@ class Create(MembersAction):
     )
 
     def find_and_check_audience(self) -> None:
-        """Raise AudienceError for other sessions' audiences with the name: one if `if_exists` is fail, else several."""
+        """Raise AudienceError if another session's audience has the name and `if_exists` is fail, or several do."""
         self._find_other_or_session_audience()
 
     def _find_other_or_session_audience(self) -> tuple[Audience | None, Audience | None]:
@@ -68,10 +68,7 @@ class Create(MembersAction):
         return [fill, Step(description=text, request_count=1, run=run)]
 
     def _create_or_switch_audience(self, target: TargetList, prepared: PreparedRecords) -> None:
-        """Create the audience with the list `target`, or make this session's existing one use that list.
-
-        Raises AudienceError if another session has created one meanwhile.
-        """
+        """Create the audience with the list `target`, or make this session's existing one use that list."""
         self.stats.customer_list_id = target.id  # which has the records, should nothing else be found
         audience = self._create_audience_with_list(target)
         is_new = audience.customer_list_id == target.id
@@ -85,8 +82,8 @@ class Create(MembersAction):
 class CreateActalike(AudienceAction):
     """The action that creates a look-alike (actalike) audience: people who resemble those of a seed audience.
 
-    Its description ends with the key of the digdag session, by which a rerun recognises it: it has no customer list,
-    whose name says this for other audiences.
+    Its description ends with the key of the digdag session, by which a rerun recognises it. Other audiences have the
+    key in their list's name.
     """
 
     action = ActionSpec(

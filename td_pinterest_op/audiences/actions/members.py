@@ -38,7 +38,7 @@ class MembersAction(AudienceAction):
         return self._plan_add_or_remove(self._require_usable_audience(), prepared)
 
     def _plan_add_or_remove(self, audience: Audience, prepared: PreparedRecords, *, note: str = "") -> list[Step]:
-        """Return the step of `plan_steps`. `note`: follows the audience's name in the summary."""
+        """Return the step for `audience`: see `plan_steps`. `note`: follows the audience's name in the summary."""
         people = "{records}" if prepared.record_count else "nobody"
         if self.action.adds_people:
             change = f"add to {audience.label}"
@@ -85,7 +85,7 @@ class MembersAction(AudienceAction):
     def _check_shrinking(self, audience: Audience, prepared: PreparedRecords) -> None:
         """Raise LimitError if far fewer records would take the place of those in use: see `max_leave_ratio`.
 
-        Their list's name says how many those are, without people who were added since.
+        The number of those in use is in their list's name, without people who were added since.
         """
         limit = self._settings.max_leave_ratio
         if limit is None:
@@ -162,7 +162,7 @@ class MembersAction(AudienceAction):
         return ListSwitcher(api=self._api, target=target, replaces_newer=self._settings.replace_newer, advice=advice)
 
     def _create_audience_with_list(self, target: TargetList) -> Audience:
-        """Create an audience that uses `target`, and return the one that this session keeps: maybe an older one."""
+        """Create an audience that uses `target`. Return the one that this session keeps, which may be an older one."""
         description = self._settings.audience_description
         request = partial(request_new_audience, self._api, self._new_name, description=description, list_id=target.id)
         return self._create_once_per_session(request)

@@ -1,4 +1,4 @@
-"""Mirror a query into an audience: send only people who join or leave. `mirroring` has the SQL."""
+"""The action that mirrors a query into an audience. `mirroring` has the SQL."""
 
 import contextlib
 import hashlib
@@ -202,7 +202,7 @@ class Mirror(MembersAction):
             with self._guard.fail_if_overtaken(JOINERS):
                 self._send_records(self._existing_audience, self._plan[JOINERS], adds=True)
         except ExportError:
-            # The plan is not settled, but they are not in the audience. There is no time left after a signal.
+            # The plan is not settled, but the refused joiners are not in the audience. A signal leaves no time.
             if not shutdown.is_requested():
                 with contextlib.suppress(ExportError):
                     self._ledger.insert_refused_digests(self._refused_joiner_digests, is_plan_settled=False)
@@ -213,7 +213,7 @@ class Mirror(MembersAction):
         return [digest for record in self._refused[JOINERS] for _, digest in record.parts]
 
     def _replace_members(self) -> None:
-        # A try goes on with an unused list of its session key. Each plan gets a key of its own, so that none goes on
+        # A retry goes on with an unused list of its session key. Each plan gets a key of its own, so that none goes on
         # with the list of another.
         key = f"{self._session_task_key} {self._ledger.state.number}"
         self._session_task_key = hashlib.sha256(key.encode()).hexdigest()[:8]
