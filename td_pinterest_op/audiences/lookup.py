@@ -34,7 +34,7 @@ def require_writable_audience(api: Api, audience_id: str) -> Audience:
     check_type_and_account(api, audience)
     if audience.is_removed:
         raise AudienceError(f"{audience.label} was removed: create a new audience (action create_new_audience)")
-    # Of a list that cannot be read, nobody knows whether a newer run made it.
+    # If a list cannot be read, nobody knows whether a newer run made it.
     if not find_used_list(api, audience):
         raise AudienceError(
             f"{audience.label} has no customer list that Pinterest shows, so it cannot take records: run this task "

@@ -108,7 +108,7 @@ class ListSwitcher:
                 read_at = begin
 
         try:
-            # By a client of its own: what the check reads is no success of the switch.
+            # It has a client of its own: what the check reads is no success of the switch.
             switching = replace(api, client=replace(api.client, check_write=check_audience))
             request_switch(switching, audience.id, list_id=target.id)
         except ExportError as error:

@@ -73,7 +73,7 @@ class MirrorJobs:
 
         A table of another session is dropped only if it is six hours old. `now`: in Unix seconds.
         """
-        # In the format of `created_at`.
+        # `created_at` has this format.
         before = datetime.fromtimestamp(now - _LEFTOVER_TABLE_AGE_SECONDS, timezone.utc).strftime(
             "%Y-%m-%d %H:%M:%S UTC"
         )

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 CUSTOMER_LIST_TYPE = "CUSTOMER_LIST"
 ACTALIKE_TYPE = "ACTALIKE"
-_MOST_PAGES = 4000  # of a listing: a million entities
+_MOST_PAGES = 4000  # a million entities
 # Without ownership_type, Pinterest also lists audiences that others share.
 _QUERY_BY_KIND = {"audiences": {"ownership_type": "OWNED"}}
 

@@ -72,7 +72,7 @@ class _FailedAttempt:
     decision: FailureDecision
     text: str
     error: ExportError
-    headers: Mapping[str, str] = field(default_factory=dict)  # of the response, if any
+    headers: Mapping[str, str] = field(default_factory=dict)  # the response's
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -91,7 +91,7 @@ class Client:
     check_write: Callable[[], object] = lambda: None
     last_headers: Mapping[str, str] = field(default_factory=dict)
     _throttled_since: float | None = None  # the first 429 since a success, on the monotonic clock
-    # By id(): not all can be hashed.
+    # Keyed by id(), since not all can be hashed.
     _accepted_credentials: dict[int, AuthBase] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

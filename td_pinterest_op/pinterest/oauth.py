@@ -22,7 +22,7 @@ REQUIRED_SCOPES = ("ads:read", "ads:write")
 
 # An access token is renewed this long before it expires, so that no request arrives too late.
 _RENEWAL_MARGIN_SECONDS = 600.0
-# By Pinterest's documentation, for a response without a lifetime.
+# Pinterest's documented lifetime, for a response that names none.
 _ACCESS_TOKEN_DAYS = 30
 _LONGEST_LIFETIME = 100 * 365 * DAY_SECONDS
 _ADVICE_TO_AUTHORISE = (

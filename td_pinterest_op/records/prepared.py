@@ -32,7 +32,7 @@ class RecordLayout(NamedTuple):
     valid id contains. Without a digest, it begins with the SHA-256 of its external id, to sort it by.
     """
 
-    keys: tuple[str, ...] = ()  # of the digests, such as "email"; empty for a single digest
+    keys: tuple[str, ...] = ()  # the digests' keys, such as "email"; empty for a single digest
     id_length: int = 0  # bytes of the external id with its padding; 0 without one
     is_extra: bool = False  # a further combination of a row's values, which is not counted
 
@@ -53,7 +53,7 @@ class RecordLayout(NamedTuple):
 
     def format_as_json(self, joined_records: bytes) -> bytes:
         """Return joined records as JSON objects, or single digests in hex, with commas between."""
-        # By hand: digests need no escapes, and a JSON encoder takes ten times as long.
+        # Built by hand: digests need no escapes, and a JSON encoder takes ten times as long.
         if self == SINGLE_DIGEST_LAYOUT:
             return hexlify(joined_records, b",", DIGEST_BYTES)
         members = [b'"%s":"%%s"' % key.encode() for key in self.keys]
@@ -229,7 +229,7 @@ class RowSpool:
         """Return the unique records in ascending order."""
         for spool in self.spools.values():
             spool.finish()
-        # In the same order whichever row came first.
+        # Sorted, so that the order does not depend on which row came first.
         return PreparedRecords(dict(sorted(self.spools.items())))
 
 

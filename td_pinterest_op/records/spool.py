@@ -31,7 +31,7 @@ class NamelessTemporaryFile:
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  closed by close()
         self.close = self._file.close
         self._key = secrets.token_bytes(32) if encrypted else b""
-        self._writes: dict[int, int] = {}  # of an encrypted file: the number of the last write at each offset
+        self._writes: dict[int, int] = {}  # if encrypted: the number of the last write at each offset
         self._numbers = count()
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:

@@ -125,7 +125,7 @@ class MembersAction(AudienceAction):
             jobs = cleared.jobs if cleared else NO_JOB_MARK
         if self.stats.list_jobs:
             jobs += f"+{max(map(int, self.stats.list_jobs.values()))}"
-        records = prepared if prepared.record_count else PreparedRecords()  # of type EMAIL
+        records = prepared if prepared.record_count else PreparedRecords()  # whose type is EMAIL
         name = ListName(
             audience=shorten_for_list_name(audience_name),
             session=self._session_task_key,
