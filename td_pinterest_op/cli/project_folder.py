@@ -161,8 +161,10 @@ def render_project_files(project: NewProject) -> dict[str, str]:
     for name in project.environment:
         environment = re.sub(rf"^{name}: .*\n", "", environment, flags=re.MULTILINE)
     files["config/environment.yml"] = environment + render_yaml_mapping(project.environment)
-    if action := EXPORT_ACTIONS.get(project.job):
-        files = {name: text for name, text in files.items() if not name.startswith("queries/")}
+    action = EXPORT_ACTIONS.get(project.job)
+    if action or project.settings:
+        files = {name: text for name, text in files.items() if not name.startswith("queries/")} | project.files
+    if action:
         settings = dict(project.settings)
         for name, path in LIST_QUERY_FILES.items():
             if name in settings:
@@ -176,7 +178,6 @@ def render_project_files(project: NewProject) -> dict[str, str]:
                 "# expected_audience_name: left out, since the name is not known or cannot be written here\n"
             )
     elif project.settings:
-        files = {name: text for name, text in files.items() if not name.startswith("queries/")} | project.files
         head = "".join(takewhile(lambda line: line[0] == "#", files[project.settings_path].splitlines(keepends=True)))
         others = dict(project.entries)
         entries = others.pop("audiences", ())

@@ -24,6 +24,7 @@ from rich.text import Text
 
 from td_pinterest_op.errors import WorkflowError
 from td_pinterest_op.redaction.secret import escape_for_message, mask_sensitive_data
+from td_pinterest_op.task_runtime.process import flush_or_discard
 
 _MORE_PASTE_WAIT_SECONDS = 0.1
 # No line is wrapped when a program or a file reads the output.
@@ -45,10 +46,7 @@ def tolerate_stream_errors() -> Iterator[None]:
         yield
     finally:
         for stream in streams:
-            try:
-                stream.flush()
-            except OSError:  # which Python would meet again at its exit, and print
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            flush_or_discard(stream)
 
 
 def make_console(*, stderr: bool = False) -> Console:

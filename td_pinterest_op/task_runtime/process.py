@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from types import TracebackType
+from typing import TextIO
 
 from td_pinterest_op.errors import AccountError, ExportError
 from td_pinterest_op.redaction.secret import escape_for_message, mask_sensitive_data, replace_in_texts
@@ -42,7 +43,7 @@ class GuardedTaskRun:
         log.setLevel(logging.INFO)
         log.propagate = False
         self._stack = contextlib.ExitStack()
-        self._stack.callback(_discard_unwritten_log)
+        self._stack.callback(flush_or_discard, sys.stderr)
         self._stack.enter_context(end_on_signals())
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
@@ -58,13 +59,13 @@ class GuardedTaskRun:
         raise failure.with_traceback(None) from None
 
 
-def _discard_unwritten_log() -> None:
-    """Discard what stderr could not write: at its end, Python would try again, and exit with code 120."""
+def flush_or_discard(stream: TextIO) -> None:
+    """Discard what a stream cannot write: at its end, Python would try again, and exit with code 120."""
     with contextlib.suppress(AttributeError, ValueError):  # no stream, or a closed one
         try:
-            sys.stderr.flush()
+            stream.flush()
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class MaskedStderrHandler(logging.Handler):

@@ -17,6 +17,7 @@ from td_pinterest_op.audiences.switching import ListSwitcher
 from td_pinterest_op.audiences.usage import require_unused
 from td_pinterest_op.errors import AudienceError, LimitError
 from td_pinterest_op.pinterest.api import Audience
+from td_pinterest_op.records.limits import build_limit_advice
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape_for_message
 from td_pinterest_op.settings.table import ActionSpec
@@ -102,8 +103,7 @@ class MembersAction(AudienceAction):
         elif before - after > limit * before:
             raise LimitError(
                 f"{after:,} records would take the place of {before:,}, so that a greater share would leave than "
-                f"max_leave_ratio allows ({limit}). Nothing was sent. Correct the query, or raise max_leave_ratio for "
-                'one run, with the parameter settings_for_this_run: {"max_leave_ratio": …}'
+                f"max_leave_ratio allows ({limit}). {build_limit_advice('max_leave_ratio')}"
             )
 
     def _set_replacement_summary(self, prepared: PreparedRecords, *, note: str = "") -> None:

@@ -75,8 +75,7 @@ def push(common: options.CommonOptions, project: str, folder: Path, program: str
     with extend_errors(f". Whether {project} was pushed is not known: push it again"):
         pushed = subprocess.run([*_COMMAND_BY_PROGRAM[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
     if pushed.returncode:
-        where = "" if server or program == "td" else " DIGDAG_ENDPOINT is not set, so digdag asked this machine."
-        raise SettingsError(f"the push of {project} failed, as said above.{where}")
+        raise SettingsError(f"the push of {project} failed, as said above")
     address = None
     look = f"; `td-pinterest doctor --project {shlex.quote(project)}` names those that it lacks"
     if program == "digdag":

@@ -132,7 +132,7 @@ def test_push_that_is_stopped_says_what_is_known(push: Push, bin_folder: Path, f
 
 def test_push_that_fails_says_so(push: Push, tmp_path: Path) -> None:
     (tmp_path / "code").write_text("4")
-    assert "error: the push of audiences failed, as said above." in push().err
+    assert "error: the push of audiences failed, as said above" in push().err
 
 
 def test_push_stops_for_errors(push: Push, tmp_path: Path, folder: Path) -> None:
