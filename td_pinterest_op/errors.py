@@ -21,7 +21,7 @@ first paragraph of a class's docstring, `who` must act, an `example` of a messag
 # 1. Test that it is raised, where the code is tested that raises it. One for an answer of Pinterest:
 #    pinterest/retry_policy.py.
 # 2. Add a class below, with the attributes that `explain` shows, and its name to the tree above.
-# 3. Add a row to docs/reference.md ("Errors"), and a line to CHANGELOG.md.
+# 3. Add a row to docs/reference.md ("Errors").
 import contextlib
 import traceback
 from collections.abc import Callable, Iterator, Sequence

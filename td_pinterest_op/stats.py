@@ -14,7 +14,7 @@ values: each non-null value of a row is an identifier.
 #    those of an earlier one. If it is a part of a sum, add it to `check_sums` (tests/unit/test_stats.py), to the sums
 #    in docs/reference.md, and to report/funnel.py (tests/unit/report/test_funnel.py) if people drop out.
 # 4. Add its column to run_history/history_table.py, and its name to the table in report/page.html.
-# 5. Explain it in docs/reference.md ("Statistics"), and add a line to CHANGELOG.md.
+# 5. Explain it in docs/reference.md ("Statistics").
 import threading
 from collections import Counter
 from dataclasses import asdict, dataclass, field

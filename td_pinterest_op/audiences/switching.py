@@ -140,7 +140,6 @@ class ListSwitcher:
                 )
 
     def _parse_name_of_newer_run(self, made: CustomerList) -> ListName | None:
-        """Return the name of a list if a newer run has made it, else None."""
         name = parse_list_name(made)
         target = self.target
         if name is None or made.id == target.id:

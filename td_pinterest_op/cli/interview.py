@@ -3,7 +3,7 @@
 # To add a question:
 # 1. Test its option and the folder that it makes (tests/e2e/cli/test_init.py).
 # 2. Ask it here, add its option to cli/commands/init.py, and write its answer in cli/project_folder.py.
-# 3. Run `python -m tests.readme` and `python -m tests.public_surface`, and add a line to CHANGELOG.md.
+# 3. Run `python -m tests.readme` and `python -m tests.public_surface`.
 import re
 import zoneinfo
 from collections.abc import Callable, Mapping, Sequence

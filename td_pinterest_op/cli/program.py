@@ -8,9 +8,9 @@
 #    (cli/connection.py). A new request: pinterest/api.py.
 # 3. Import it below, and add it to `program`.
 # 4. Run `python -m tests.readme` and `python -m tests.public_surface`. Add it to the first table of
-#    docs/command-line.md, and a line to CHANGELOG.md.
+#    docs/command-line.md.
 # To add an option: the command's module (one of several commands: cli/options.py) and its file in tests/e2e/cli or
-# tests/unit/cli, then both runs of step 4, and a line in CHANGELOG.md.
+# tests/unit/cli, then both runs of step 4.
 import logging
 from collections.abc import Sequence
 

@@ -190,7 +190,6 @@ def render_project_files(project: NewProject) -> dict[str, str]:
 
 
 def _rename_project_files(files: Mapping[str, str], project: NewProject) -> dict[str, str]:
-    """Return the files of a further workflow, named for it."""
     name = project.name
     names = {f"{project.shipped_workflow_name}.dig": project.workflow_file, project.settings_path: f"config/{name}.yml"}
     names |= {path: f"queries/{name}_{Path(path).name}" for path in files if path.endswith(".sql")}

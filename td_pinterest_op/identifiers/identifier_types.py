@@ -5,10 +5,10 @@
 #    (tests/e2e/test_create.py; a key of a row: tests/e2e/test_several_keys.py).
 # 2. Add the key and the list's type to the emulator as Pinterest describes them (tests/emulators/pinterest/shapes.py).
 # 3. Add it to `TYPES`. A type without a list can only be a key of a row (`records: rows`), and has no SQL. Those that
-#    are not hashed stay last. Columns, lists, the control group and messages take it from there.
+#    are not hashed stay last.
 # 4. If its plain form can be recognised in a text, add it to redaction/secret.py (tests/unit/redaction/test_secret.py)
 #    and tests/guard.py.
-# 5. Add it to docs/reference.md ("Identifiers"), docs/privacy.md and .github/SECURITY.md, and a line to CHANGELOG.md.
+# 5. Add it to docs/reference.md ("Identifiers"), docs/privacy.md and .github/SECURITY.md.
 import hashlib
 import re
 import sys

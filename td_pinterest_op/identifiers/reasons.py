@@ -10,7 +10,7 @@
 #    mirror would send what an add rejects). A rule of all types is in records/digests.py and trino/hashing_sql.py, one
 #    of rows in withholding/readers.py. It also holds for removals, erasures and lists: whoever was sent before can then
 #    not be named any more.
-# 4. Add its row to docs/reference.md ("Identifiers"), and a line to CHANGELOG.md.
+# 4. Add its row to docs/reference.md ("Identifiers").
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass

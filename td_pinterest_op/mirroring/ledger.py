@@ -166,10 +166,7 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, figure
   AND (plan > {state.seen} OR (op IN {_VOIDING_EVENTS} AND plan > {state.base}))"""
 
     def find_newer_plan(self) -> int | None:
-        """Return the number of the newest plan that another run made after it had read this run's plan, or None.
-
-        A run that had not read this run's plan finds it when it reads its own back, and stops.
-        """
+        """Return the number of the newest plan that another run made after it had read this run's plan, or None."""
         plan = self.state.number
         query = (
             f"SELECT max(CASE WHEN digest IS NULL AND joined >= {plan} THEN plan END) AS newest\n"
@@ -365,7 +362,6 @@ SELECT count(*) AS members {self._from_audience_rows} AND plan = {number} AND se
         row_count: int | str = "NULL",
         resent: int | str = "NULL",
     ) -> str:
-        """Return a SELECT of the row about an `event` of a plan, such as "settled"."""
         return f"""\
 SELECT cast({plan} AS bigint) AS plan, '{event}' AS op, cast(NULL AS varchar) AS digest,
   cast({plan_seen} AS bigint) AS joined, cast({row_count} AS bigint) AS figure, cast({resent} AS bigint) AS resent,

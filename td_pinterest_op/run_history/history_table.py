@@ -22,7 +22,7 @@ HistoryRow = Mapping[str, Any]
 # To add a column that is no statistic (stats.py):
 # 1. Name it below, and fill it in: for every row in task_runtime/outcome.py, for a status check in status.py, for a
 #    lift in `build_lift_row`. Test it in tests/e2e/test_history_setting.py.
-# 2. If the report shows it, add it to report/page.html (tests/unit/report/test_page.py). Add a line to CHANGELOG.md.
+# 2. If the report shows it, add it to report/page.html (tests/unit/report/test_page.py).
 
 # `task` is the full name: several tasks of a workflow may do the same to one audience. `lists_…`: the jobs of these
 # queries.

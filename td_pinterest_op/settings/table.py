@@ -15,7 +15,7 @@ A setting is a field of a dataclass, and the field's name is the key. Each entry
 #    settings/parse.py. If it names a table, `doctor` checks the permissions (cli/doctor/treasure_data_checks.py).
 # 4. If a single run may set it, add it to `FOR_THIS_RUN_SETTING_NAMES` and docs/how-to.md ("One run with other
 #    settings").
-# 5. Add a row to docs/settings.md, then run `.venv/bin/python -m tests.readme`. Add a line to CHANGELOG.md.
+# 5. Add a row to docs/settings.md, then run `.venv/bin/python -m tests.readme`.
 # Messages, `check`, the command line, entries of a list and activations follow by themselves.
 #
 # To add a setting of `pinterest_status` or `pinterest_erase`: a field of its class; its use in status.py

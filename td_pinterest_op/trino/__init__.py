@@ -13,5 +13,4 @@
 # 3. If it judges values or people, add cases to tests/warehouses.py. Run it on a real engine by scripts/trino
 #    (tests/trino/answers.py). A function that DuckDB lacks goes into tests/emulators/td/sql.py.
 #    tests/e2e/test_issued_queries.py checks the comments and options of what a run issues.
-# 4. Correct the number of a run's jobs in docs/guarantees-and-limits.md ("What a run costs"). Add a line to
-#    CHANGELOG.md.
+# 4. Correct the number of a run's jobs in docs/guarantees-and-limits.md ("What a run costs").

@@ -148,7 +148,6 @@ def parse_reason_counts(text: str) -> dict[str, int]:
 
 
 def _build_single_digests_select(query: UserQuery) -> str:
-    """Return a SELECT of each row's only answer."""
     (column,) = query.columns
     source = build_hashing_select(query)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"

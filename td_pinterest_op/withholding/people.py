@@ -194,10 +194,7 @@ class MultiIdentifierPeople:
                     flags[person] |= _PersonFlags.CONSENTS
 
     def decide_outcomes(self, first_person: int, end_person: int) -> list[str]:
-        """Return SENT_OUTCOME or one of WITHHELD_REASONS for each person from `first_person` to before `end_person`.
-
-        `compare_with_lists` must come first.
-        """
+        """Return SENT_OUTCOME or one of WITHHELD_REASONS for each person from `first_person` to before `end_person`."""
         return list(map(_decide_outcome, self._flags_by_person[first_person:end_person]))
 
     def find_sendable(self) -> Iterator[SendableAndWithheldCounts]:

@@ -57,7 +57,6 @@ class MembersAction(AudienceAction):
         ]
 
     def _send_records(self, audience: Audience, prepared: PreparedRecords, *, adds: bool) -> None:
-        """Add the `prepared` records to the list of `audience`, or remove them from it."""
         audience = self._remove_duplicates_if_own(audience)
         operation = "ADD" if adds else "REMOVE"
         self._sender.send(prepared, partial(self._api.change_records, get_list_id(audience), operation=operation))

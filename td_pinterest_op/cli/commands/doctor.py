@@ -3,7 +3,7 @@
 # To add a check:
 # 1. Test it (tests/e2e/cli/test_doctor.py, and the golden file). Treasure Data's answer: tests/emulators/td/app.py.
 # 2. Write it in cli/doctor/pinterest_checks.py or treasure_data_checks.py, and yield it in `_list_checks`.
-# 3. A permission also belongs to docs/getting-started.md. Add a line to CHANGELOG.md.
+# 3. A permission also belongs to docs/getting-started.md.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict

@@ -152,7 +152,6 @@ def fill_in_account_and_audience(
 
 
 def _read_withholding_queries(source: Mapping[str, Any], in_file: Mapping[str, Any]) -> dict[str, str]:
-    """Return the SQL of the settings `suppress` and `consent`, from the options or from the file of --settings."""
     lists = {}
     for name in WITHHOLDING_LIST_NAMES:
         if source[name] and name in in_file:

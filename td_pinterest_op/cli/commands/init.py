@@ -146,7 +146,6 @@ def init(
 def _run_interview(
     asks: bool, given: dict[str, Any], credentials: Credentials, common: options.CommonOptions
 ) -> NewProject:
-    """Return the project that the options, and the user's answers if `asks`, describe."""
     given["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     # The variable has the id of an existing audience, which other jobs do not use.
     acts_on_existing = (given["job"] or "add") in EXPORT_ACTIONS.keys() - {"create"}

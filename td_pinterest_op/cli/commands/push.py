@@ -95,7 +95,6 @@ def push(common: options.CommonOptions, project: str, folder: Path, program: str
 
 
 def _choose_program(named: str | None) -> str:
-    """Return the command that pushes: the `named` one, else td, else digdag."""
     found = [name for name in _COMMAND_BY_PROGRAM if shutil.which(name)]
     if not found:
         raise SettingsError("there is neither td nor digdag on the PATH: install the one that you push with")

@@ -7,7 +7,6 @@ The operator's own functions read the task, with placeholders for what only a ru
 # 1. Test it (tests/unit/cli/lint/test_rules.py).
 # 2. What a run refuses or warns of: add it to the reader that a run calls. `ProblemCode` in errors.py has the codes,
 #    `_add_findings` below says which are warnings. What no run can see is a rule below.
-# 3. Add a line to CHANGELOG.md.
 import contextlib
 import logging
 import os

@@ -5,7 +5,7 @@
 #    (tests/emulators/pinterest/switches.py), which a rehearsal sets (tests/emulators/pinterest/like.py).
 # 2. Write a method of `Rehearsal`, with its facts, and add it to `STEPS`. A new request: pinterest/api.py.
 # 3. Name it in the help, and what follows from it in `build_advice` (cli/commands/rehearse.py). Name it beside the
-#    assumption that it tries (docs/what-has-been-seen.md). Add a line to CHANGELOG.md.
+#    assumption that it tries (docs/what-has-been-seen.md).
 import hashlib
 import logging
 import secrets
