@@ -8,7 +8,7 @@ import contextlib
 import json
 import logging
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -326,4 +326,4 @@ class _Erasure:
 
 def _build_source(source: JobOrQuery, query: UserQuery, statement: str, purpose: str) -> JobOrQuery:
     text = prepend_comments(statement, f"td_pinterest_op: {purpose}", query=query.text)
-    return replace(source.with_new_job_for_each_try(text), purpose=purpose)
+    return source.with_new_job_for_each_try(text, purpose=purpose)

@@ -27,7 +27,7 @@ def build_changes_select(people_select: str, *, ledger: Ledger, replaces_everybo
     for `max_leave_ratio`, which an unsettled plan must not change. `is_member`: the same, but 0 for whoever an
     unsettled plan makes leave, whom max_leave_ratio has counted in that plan's run.
 
-    `people_select`: has the columns of `build_withholding_select`. `resend_days`: a member is due once in so many.
+    `people_select`: has the columns of `build_withholding_select`. `resend_days`: each member is due once within them.
     """
     state = ledger.state
     # Without rows, the ledger's table may be missing.

@@ -92,7 +92,7 @@ class LedgerPlans:
     adopted: int = 0  # 1 if the audience kept people from before the ledger began (`begin: adopt`)
     compacted: int = 0  # the newest compaction
     replacing: int = 0  # the newest plan to replace everybody, settled or not
-    sent: Sequence[str] = ("",)  # the number and session of each settled plan, as "7 0123abcd"; "" stands for none
+    sent: Sequence[str] = ("",)  # the number and session of each settled plan, as "7 0123abcd"; "" for none
     oldest: int = 0  # the oldest plan, void ones included
     # Those of the newest settled plan.
     ad_account_id: str = ""

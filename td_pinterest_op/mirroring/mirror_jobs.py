@@ -102,4 +102,4 @@ class MirrorJobs:
         # ledger of now, also in a session of the past.
         source = embedded_query or replace(self.source, query="", scheduled_time=None)
         text = f"-- td_pinterest_op: mirror: {purpose}\n{find_first_comments(source.query)}{statement}"
-        return replace(source.with_new_job_for_each_try(text), purpose=purpose)
+        return source.with_new_job_for_each_try(text, purpose=purpose)

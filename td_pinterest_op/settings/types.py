@@ -138,7 +138,7 @@ def build_integer_type(minimum: int, maximum: int) -> SettingType:
 
 
 def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") -> SettingType:
-    """Return the setting type of a word that stands for a value. `allowed_text`: the words in messages.
+    """Return the setting type of `words`, each converted to its value. `allowed_text`: the words in messages.
 
     Letter case does not matter. Spaces, hyphens and underscores are equal.
     """
@@ -154,7 +154,7 @@ def build_choice_type(words: Mapping[str, object], *, allowed_text: str = "") ->
 
 
 def build_word_type(*words: str) -> SettingType:
-    """Return the setting type of a word that stands for itself."""
+    """Return the setting type of these words."""
     return build_choice_type(dict(zip(words, words, strict=True)))
 
 

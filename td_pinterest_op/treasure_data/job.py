@@ -61,9 +61,9 @@ class JobOrQuery:
         text = " ".join((self.attempt_key or self._random, self.engine, self.database, self.query))
         return f"td_pinterest_op-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:40]}"
 
-    def with_new_job_for_each_try(self, query: str) -> "JobOrQuery":
+    def with_new_job_for_each_try(self, query: str, *, purpose: str = "") -> "JobOrQuery":
         """Return a copy with another query, for which each try issues a new job, since the rows may change."""
-        return replace(self, query=query, attempt_key="", _random=secrets.token_hex(16))
+        return replace(self, query=query, purpose=purpose, attempt_key="", _random=secrets.token_hex(16))
 
 
 @dataclass(frozen=True, kw_only=True)

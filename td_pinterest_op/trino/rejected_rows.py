@@ -3,7 +3,6 @@
 # To add a column: test it in tests/e2e/test_rejected_rows.py, name it below, and in docs/troubleshooting.md and
 # CHANGELOG.md. Those of a run are filled in by task_runtime/outcome.py.
 from collections.abc import Sequence
-from dataclasses import replace
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import ROW_ONLY_TYPE_NAMES
@@ -68,7 +67,7 @@ SELECT {", ".join([str(run["time"]), *texts, *_REJECTED_VALUE_COLUMNS])} FROM (
 {select}
 )"""
         statement = prepend_comments(statement, "td_pinterest_op: the rejected rows of this run", query=query.text)
-        return replace(source.with_new_job_for_each_try(statement), purpose=table.description)
+        return source.with_new_job_for_each_try(statement, purpose=table.description)
 
     table.try_execute(run_statement_job, build_source)
 

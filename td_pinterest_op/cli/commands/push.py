@@ -58,7 +58,7 @@ def push(common: options.CommonOptions, project: str, folder: Path, program: str
     if with_secrets:
         raise SettingsError(
             f"{folder} has credentials in plain text, which everybody who can read the project would see: nothing was "
-            f"pushed. Move away {', '.join(with_secrets)}; a workflow has secrets, see config/environment.yml"
+            f"pushed. Move away {', '.join(with_secrets)}; config/environment.yml shows how a task gets its secrets"
         )
     with extend_errors(". Nothing was pushed"):
         update_code(folder)
