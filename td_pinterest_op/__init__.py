@@ -32,7 +32,7 @@ if sys.argv[:1] == ["-m"] and sys.path[0] == os.getcwd() and not __file__.starts
 
 from td_pinterest_op import requirements
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 USER_AGENT = f"td_pinterest_op/{__version__}"
 
 requirements.check_python_and_packages()
