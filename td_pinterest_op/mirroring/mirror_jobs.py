@@ -10,11 +10,12 @@ from typing import Any
 
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.treasure_data.job import JobOrQuery, find_first_comments, run_statement_job
+from td_pinterest_op.treasure_data.job import JobOrQuery, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_name
 from td_pinterest_op.treasure_data.result import open_job_rows, read_small_result
 from td_pinterest_op.treasure_data.tables import ListedTable, list_tables
 from td_pinterest_op.treasure_data.td_api import TreasureData, build_v3_path
+from td_pinterest_op.trino.hashed_query import prepend_comments
 
 log = logging.getLogger(__name__)
 
@@ -101,5 +102,5 @@ class MirrorJobs:
         # Only the user's query gets the time of the session, from which TD_INTERVAL counts: the others are about the
         # ledger of now, also in a session of the past.
         source = embedded_query or replace(self.source, query="", scheduled_time=None)
-        text = f"-- td_pinterest_op: mirror: {purpose}\n{find_first_comments(source.query)}{statement}"
+        text = prepend_comments(statement, f"td_pinterest_op: mirror: {purpose}", query=source.query)
         return source.with_new_job_for_each_try(text, purpose=purpose)

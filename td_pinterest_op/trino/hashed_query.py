@@ -17,7 +17,7 @@ from td_pinterest_op.treasure_data.result import JobRows, open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.treasure_data.user_sql import HASHING_ENGINES, require_one_statement
 from td_pinterest_op.trino.hashing_sql import (
-    build_control_number_sql,
+    build_control_draw_sql,
     build_hashing_sql,
     build_lower_sql,
     build_trim_sql,
@@ -54,7 +54,7 @@ def describe_query(
 
     `find_columns`: returns the identifier columns of a result. Raises what it and `run_or_await_job` raise.
     """
-    job = run_or_await_job(td, source.with_new_job_for_each_try(build_columns_statement(source.query)))
+    job = run_or_await_job(td, source.with_new_job_for_each_try(build_empty_select(source.query)))
     return UserQuery(text=source.query, names=job.names, columns=find_columns(job))
 
 
@@ -73,22 +73,22 @@ def open_hashed_rows(
     return rows
 
 
-def build_columns_statement(query: str) -> str:
-    """Return a SELECT of the columns of `query` without rows, after its purpose and the query's first comments."""
+def build_empty_select(query: str) -> str:
+    """Return a SELECT of the columns of `query`, without rows, preceded by comments."""
     select = f"SELECT * FROM (\n{require_one_statement(query)}\n) AS given LIMIT 0"
-    return f"-- td_pinterest_op: read the columns of the query\n{find_first_comments(query)}{select}"
+    return prepend_comments(select, "td_pinterest_op: read the columns of the query", query=query)
 
 
 def build_hashing_statement(query: UserQuery, *, control: ControlGroup | None) -> str:
     """Return the statement with which the warehouse hashes a query's identifiers (setting `hash_in: warehouse`).
 
-    It selects the query's rows, with what `build_hashing_sql` makes of an identifier, and `build_control_number_sql` of
-    the control group's key.
+    It selects the query's rows, with what `build_hashing_sql` makes of an identifier, and with what
+    `build_control_draw_sql` makes of the control group's key.
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
         place = get_column_position(control.by, query.names)
-        selected[place] = build_control_number_sql(build_column_text_sql(place), quote_literal(control.salt))
+        selected[place] = build_control_draw_sql(build_column_text_sql(place), quote_literal(control.salt))
     return build_select_from_hashed("td_pinterest_op: identifiers as digests or reasons", query, selected)
 
 
@@ -103,9 +103,9 @@ def build_select_from_hashed(comment: str, query: UserQuery, expressions: Mappin
 
 
 def prepend_comments(statement: str, comment: str, *, query: str) -> str:
-    """Return `statement`, preceded by the first comments of the user's `query`, and a line with `comment`."""
+    """Return `statement` after a line with `comment` and the first comments of the user's `query`."""
     first = find_first_comments(query).strip()
-    return f"{first}{first and chr(10)}-- {comment}\n{statement}"
+    return "\n".join(["-- " + comment, *([first] if first else []), statement])
 
 
 def build_hashing_select(query: UserQuery) -> str:

@@ -32,7 +32,7 @@ def build_lower_sql(text: str) -> str:
     return f"lower(replace({text}, {quote_literal(chr(0x130))}, {quote_literal('i' + chr(0x307))}))"
 
 
-def build_control_number_sql(key: str, salt: str) -> str:
+def build_control_draw_sql(key: str, salt: str) -> str:
     """Return SQL for the number that decides about the control group, as in `assign_control`. `key`, `salt`: SQL."""
     return f"from_base(substr(to_hex(sha256(to_utf8({salt} || chr(10) || {key}))), 1, 8), 16)"
 

@@ -1,11 +1,11 @@
-"""SQL for Trino that selects whom a mirror sends and whom it withholds, by the rule in the package's docstring.
+"""SQL for Trino that selects whom a mirror sends and whom it withholds, by the rule in the docstring of `withholding`.
 
 An answer is a value's digest, or the reason for its rejection (see `build_hashing_sql`). The statement of
 `build_withholding_select` has these steps, from the inside out:
 
 1. Each row of the query becomes an array of answers. A hash of this array identifies the row's person: rows with the
    same values are one person.
-2. There is a row for each answer of each person, with counts (`_build_person_digests_or_reasons_select`). If each row
+2. There is a row for each answer of each person, with counts (`_build_person_answers_select`). If each row
    of the query has a single answer, and no key for the control group, the answer itself identifies the person.
 3. These rows are joined with the lists. A person is suppressed, or consents, if any of the answers is on the list.
 4. The rows of each digest are put together, whoever holds it, and its outcome is decided.
@@ -21,7 +21,7 @@ from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.stats import CONSENT_LIST_NAME, IN_CONTROL_GROUP, SUPPRESS_LIST_NAME, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.treasure_data.quoting import quote_literal
 from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS, UserQuery, build_column_text_sql, build_hashing_select
-from td_pinterest_op.trino.hashing_sql import build_control_number_sql
+from td_pinterest_op.trino.hashing_sql import build_control_draw_sql
 
 BLANK_ROW_SQL = "\nUNION ALL SELECT ''"
 """An `answer` that counts nothing, to add to a SELECT for a table: whether one made of no rows has columns is unknown.
@@ -37,7 +37,6 @@ _IS_PREHASHED_SQL = f"CASE WHEN substr(answer, 1, 1) = '{PREHASHED_DIGEST_PREFIX
 _IS_UNSENT_SQL = f"CASE WHEN substr(answer, 1, 1) = '{_UNSENT_ROW_MARK}' THEN 1 ELSE 0 END"
 _BARE_DIGEST_SQL = "CASE WHEN length(answer) >= 64 THEN substr(answer, -64) ELSE answer END"
 _COUNT_COLUMNS = ("given", "hashed", "row_count", "invalid_rows")
-_UNNEST_DIGESTS = "CROSS JOIN UNNEST(answers) WITH ORDINALITY AS of_row (answer, place)"
 _SUMS_SQL = ", ".join(f"sum({name}) AS {name}" for name in _COUNT_COLUMNS)
 
 
@@ -50,7 +49,7 @@ def build_withholding_select(query: UserQuery, *, list_tables: Mapping[str, str]
     """
     has_person_column = not has_single_identifier_rows(query.columns) or bool(control and control.by)
     if has_person_column:
-        persons = _build_person_digests_or_reasons_select(query, control)
+        persons = _build_person_answers_select(query, control)
     else:
         persons = f"""
   SELECT answer, {_build_in_control_sql(control, "answer", condition=_IS_DIGEST_SQL)} AS in_control, {_SUMS_SQL}
@@ -101,7 +100,7 @@ def build_all_digests_select(query: UserQuery) -> str:
     return f"""\
 SELECT {_BARE_DIGEST_SQL} AS answer, 0 AS people, 1 AS given, {_IS_PREHASHED_SQL} AS hashed, 1 AS row_count,
   CASE WHEN length(answer) < 64 THEN 1 ELSE 0 END AS invalid_rows
-FROM ({_build_single_digests_select(query)})"""
+FROM ({_build_single_answers_select(query)})"""
 
 
 def build_list_digests_select(query: UserQuery) -> str:
@@ -110,9 +109,9 @@ def build_list_digests_select(query: UserQuery) -> str:
     The columns `answer`, `given` and `hashed` are as in `build_withholding_select`.
     """
     of_rows = (
-        _build_single_digests_select(query)
+        _build_single_answers_select(query)
         if has_single_identifier_rows(query.columns)
-        else f"SELECT answer FROM ({_build_row_digests_select(query)}) {_UNNEST_DIGESTS}"
+        else f"SELECT answer FROM ({_build_row_answers_select(query)}) CROSS JOIN UNNEST(answers) AS of_row (answer)"
     )
     return f"""\
 SELECT answer, count(*) AS given, sum(hashed) AS hashed
@@ -147,13 +146,13 @@ def parse_reason_counts(text: str) -> dict[str, int]:
     return {reason: int(count) for reason, _, count in (each.rpartition(" ") for each in text.split(", ") if each)}
 
 
-def _build_single_digests_select(query: UserQuery) -> str:
+def _build_single_answers_select(query: UserQuery) -> str:
     (column,) = query.columns
     source = build_hashing_select(query)
     return f"SELECT coalesce(a{column.position}, '{Reason.NULL.value}') AS answer FROM (\n{source}\n)"
 
 
-def _build_row_digests_select(query: UserQuery, *, extra_columns: str = "") -> str:
+def _build_row_answers_select(query: UserQuery, *, extra_columns: str = "") -> str:
     """Return a SELECT of an array `answers` for each row. `extra_columns` come first, with a comma after each."""
     of_columns = " || ".join(
         f"coalesce(a{column.position}, ARRAY[])" if column.is_array else f"ARRAY[a{column.position}]"
@@ -171,32 +170,32 @@ def _build_in_control_sql(control: ControlGroup | None, key_sql: str, *, conditi
     if control is None:
         return "0"
     required = condition and f"{condition} AND "
-    number = build_control_number_sql(key_sql, quote_literal(control.salt))
+    number = build_control_draw_sql(key_sql, quote_literal(control.salt))
     return f"CASE WHEN {required}{number} % {CONTROL_MODULUS} < {control.share_in_ten_thousandths} THEN 1 ELSE 0 END"
 
 
-def _build_person_digests_or_reasons_select(query: UserQuery, control: ControlGroup | None) -> str:
+def _build_person_answers_select(query: UserQuery, control: ControlGroup | None) -> str:
     """Return a SELECT with a row for each answer of each person, with the counts of `build_withholding_select`."""
     key = ""
-    answers = "answers"
+    kept_sql = "answers"
     in_control = "0"
     if control and control.by:
-        place = get_column_position(control.by, query.names)
-        key = f"c{place}"
-        in_control = _build_in_control_sql(control, build_column_text_sql(place))
+        position = get_column_position(control.by, query.names)
+        key = f"c{position}"
+        in_control = _build_in_control_sql(control, build_column_text_sql(position))
         # Of a row without a key, only digests and addresses that may be on the list are kept, marked.
         digests = f"filter(answers, each -> length(each) >= 64 OR each = '{Reason.UNSURE.value}')"
         unsent = f"transform({digests}, each -> '{_UNSENT_ROW_MARK}' || each)"
-        answers = f"CASE WHEN {key} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {unsent} ELSE answers END"
+        kept_sql = f"CASE WHEN {key} IS NULL THEN ARRAY['{Reason.NO_CONTROL_KEY.value}'] || {unsent} ELSE answers END"
     return f"""
   SELECT person, {_BARE_DIGEST_SQL} AS answer, max(in_control) AS in_control, sum(1 - {_IS_UNSENT_SQL}) AS given,
-    sum({_IS_PREHASHED_SQL}) AS hashed, sum(CASE place WHEN 1 THEN 1 ELSE 0 END) AS row_count,
-    sum(CASE place WHEN 1 THEN is_invalid ELSE 0 END) AS invalid_rows
+    sum({_IS_PREHASHED_SQL}) AS hashed, sum(CASE number WHEN 1 THEN 1 ELSE 0 END) AS row_count,
+    sum(CASE number WHEN 1 THEN is_invalid ELSE 0 END) AS invalid_rows
   FROM (
-    SELECT answers, in_control, to_hex(sha256(to_utf8(array_join(answers, ' ')))) AS person,
-      CASE WHEN cardinality(filter(answers, each -> length(each) < 64)) > 0 THEN 1 ELSE 0 END AS is_invalid
-    FROM (SELECT {answers} AS answers, {in_control} AS in_control FROM (
-{_build_row_digests_select(query, extra_columns=key and f"{key}, ")}
+    SELECT kept_answers, in_control, to_hex(sha256(to_utf8(array_join(kept_answers, ' ')))) AS person,
+      CASE WHEN cardinality(filter(kept_answers, each -> length(each) < 64)) > 0 THEN 1 ELSE 0 END AS is_invalid
+    FROM (SELECT {kept_sql} AS kept_answers, {in_control} AS in_control FROM (
+{_build_row_answers_select(query, extra_columns=key and f"{key}, ")}
     ))
-  ) {_UNNEST_DIGESTS}
+  ) CROSS JOIN UNNEST(kept_answers) WITH ORDINALITY AS of_person (answer, number)
   GROUP BY person, {_BARE_DIGEST_SQL}"""

@@ -74,7 +74,7 @@ class WithholdingListDigests:
 def assign_control(control: ControlGroup, keys: Iterable[object]) -> list[bool]:
     """Return for each person's key (bytes, text or a whole number) whether the person is in the control group.
 
-    The first eight hex digits of SHA-256 (salt, a line feed, the key) decide, as in `build_control_number_sql`.
+    The first eight hex digits of SHA-256 (salt, a line feed, the key) decide, as in `build_control_draw_sql`.
     """
     prefix = control.salt.encode() + b"\n"
     share = control.share_in_ten_thousandths

@@ -143,7 +143,7 @@ class QueryResultReader(abc.ABC):
         if index is None:
             return assign_control(control, map(bytes.hex, by_column[0].identifiers))
         keys = block[index]
-        # The warehouse has put the number of `build_control_number_sql` in place of each key.
+        # The warehouse has put the draw of `build_control_draw_sql` in place of each key.
         if by_column[0].column.is_hashed_by_warehouse:
             return [key % CONTROL_MODULUS < control.share_in_ten_thousandths for key in keys]
         return assign_control(control, keys)

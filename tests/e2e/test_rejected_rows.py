@@ -185,7 +185,7 @@ def test_query_is_read_a_second_time_with_the_same_scheduled_time_and_options(se
     run_export(services, query=query, priority="1", job_retry="2")
     last, *_, first = services.td.jobs.all()
     assert (last.scheduled_time, last.database) == (first.scheduled_time, first.database)
-    assert last.query.startswith("-- set session x = 'y'\n")
+    assert last.query.startswith("-- td_pinterest_op: the rejected rows of this run\n-- set session x = 'y'\n")
     assert INSERT in last.query
     forms = [call.form for call in services.td.calls("POST", "/v3/job/issue/")]
     assert (forms[0]["priority"], forms[-1]["priority"]) == ("1", "1")

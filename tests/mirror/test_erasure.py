@@ -75,7 +75,7 @@ def test_erasure_deletes_people_from_ledgers_and_names_them_in_the_receipt(
     # Treasure Data keeps the text of a job.
     assert not [query for query in queries for each in digests(2) if each in query]
     assert queries[0].startswith(
-        "-- set session a = 'b'\n-- td_pinterest_op: delete people from a mirror's ledger\nDELETE"
+        "-- td_pinterest_op: delete people from a mirror's ledger\n-- set session a = 'b'\nDELETE"
     )
     # The mirror goes on.
     set_lists(mirror_world, suppress=opted_out[:2])

@@ -24,13 +24,13 @@ from td_pinterest_op.trino.hashed_query import (
     CONTROL_MODULUS,
     UserQuery,
     build_column_text_sql,
-    build_columns_statement,
+    build_empty_select,
     build_hashing_select,
     build_numbered_columns_select,
     build_select_from_hashed,
     prepend_comments,
 )
-from td_pinterest_op.trino.hashing_sql import build_control_number_sql
+from td_pinterest_op.trino.hashing_sql import build_control_draw_sql
 from td_pinterest_op.trino.rejected_rows import build_rejected_select
 
 
@@ -108,7 +108,7 @@ def sql(
         credentials.require_variables("TD_API_KEY")
         common.print_note(f"Credentials: {credentials.describe_sources()}")
         source = read_row_source(credentials.build_task(query=text, database=database, engine=engine))
-        source = source.with_new_job_for_each_try(build_columns_statement(text))
+        source = source.with_new_job_for_each_try(build_empty_select(text))
         with credentials.without_pinterest().open_services() as services:
             job = run_or_await_job(services.treasure_data, source)
     elif pairs:
@@ -170,7 +170,7 @@ def build_control_arms_select(query: UserQuery, *, by: str | None, salt_sql: str
         source = build_hashing_select(query)
     statement = f"""\
 SELECT key, CASE
-    WHEN {build_control_number_sql("key", salt_sql)} % {CONTROL_MODULUS}
+    WHEN {build_control_draw_sql("key", salt_sql)} % {CONTROL_MODULUS}
       < {share_sql} THEN 'control'
     ELSE 'sent' END AS arm
 FROM (SELECT {key} AS key FROM (

@@ -11,7 +11,7 @@ from td_pinterest_op.cli.commands.sql import build_digests_only_statement
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.digests import decode_warehouse_hashed_values
 from td_pinterest_op.treasure_data.user_sql import require_one_statement, require_query
-from td_pinterest_op.trino.hashed_query import build_columns_statement
+from td_pinterest_op.trino.hashed_query import build_empty_select
 from tests import warehouses
 from tests.warehouses import COLUMNS, HASH, QUERY, DuckDB
 
@@ -81,13 +81,18 @@ def test_beginning_of_long_text_is_found_in_time_that_grows_with_its_length() ->
 
 
 @pytest.mark.parametrize(
-    ("build", "begins"),
+    ("build", "purpose"),
     [
-        (build_columns_statement, "-- td_pinterest_op: read the columns of the query\n{}SELECT"),
-        (lambda text: build_digests_only_statement(replace(QUERY, text=text)), "{}-- "),
+        (build_empty_select, "td_pinterest_op: read the columns of the query"),
+        (
+            lambda text: build_digests_only_statement(replace(QUERY, text=text)),
+            "The query with digests in place of identifiers, NULL where one is rejected.",
+        ),
     ],
 )
-def test_comments_in_front_of_a_query_stay_in_front(build: Callable[[str], str], begins: str) -> None:
+def test_first_comments_of_a_query_follow_the_purpose_of_its_statement(
+    build: Callable[[str], str], purpose: str
+) -> None:
     statement = build("-- set session a = 'b'\n--x\nWITH people AS (SELECT 1) SELECT * FROM people -- the end")
-    assert statement.startswith(begins.format("-- set session a = 'b'\n--x\n"))
+    assert statement.startswith(f"-- {purpose}\n-- set session a = 'b'\n--x\nSELECT")
     assert "\nWITH people AS (SELECT 1) SELECT * FROM people -- the end\n)" in statement
