@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from td_pinterest_op.errors import WorkflowError
-from td_pinterest_op.redaction.secret import escape_for_message, mask_sensitive_data
+from td_pinterest_op.redaction.secret import escape_control_characters, escape_for_message, mask_sensitive_data
 from td_pinterest_op.task_runtime.process import flush_or_discard
 
 _MORE_PASTE_WAIT_SECONDS = 0.1
@@ -31,6 +31,7 @@ _MORE_PASTE_WAIT_SECONDS = 0.1
 _UNLIMITED_WIDTH = 10_000
 
 Row = Mapping[str, object]
+StyledText = tuple[str, str]  # a text and its style, such as "bold"
 
 
 @contextlib.contextmanager
@@ -68,7 +69,7 @@ class MessageHandler(logging.Handler):
         """Print a log record if it is a warning or about a job."""
         label = "warning: " if record.levelno == logging.WARNING else ""
         if label or record.name == _JOB_LOGGER_NAME:
-            print_note(Text.assemble((label, "bold yellow"), mask_sensitive_data(record.getMessage())))
+            print_note((label, "bold yellow"), mask_sensitive_data(record.getMessage()))
 
 
 def replace_program_name(text: str) -> str:
@@ -82,18 +83,17 @@ def replace_program_name(text: str) -> str:
     return re.sub(r"\btd-pinterest (?=[a-z])", lambda _: f"{name} ", text)
 
 
-def print_line(content: str | Text | Table = "", *, stderr: bool = False, hanging_indent: int = 0) -> None:
-    """Print a text or table, wrapped at a terminal, without trailing spaces."""
+def print_line(*parts: str | StyledText, stderr: bool = False, hanging_indent: int = 0) -> None:
+    """Print a text, wrapped at a terminal, with the control characters in it escaped, except line feeds."""
     out = make_console(stderr=stderr)
-    if isinstance(content, str):
-        content = Text(replace_program_name(content))
-    if hanging_indent and isinstance(content, Text):
+    content = Text()
+    for part in parts:
+        text, style = (part, "") if isinstance(part, str) else part
+        lines = replace_program_name(text).split("\n")
+        content.append("\n".join(map(escape_control_characters, lines)), style)
+    if hanging_indent:
         content = Text(f"\n{' ' * hanging_indent}").join(content.wrap(out, out.width - hanging_indent))
-    # Not to the stream itself: whether that can be written is judged in one place.
-    rendered = io.StringIO()
-    out.file = rendered
-    out.print(content)
-    _write_line("\n".join(line.rstrip() for line in rendered.getvalue().splitlines()), stderr=stderr)
+    _print_to(out, content, stderr=stderr)
 
 
 # Prints what is no part of the result.
@@ -102,16 +102,15 @@ print_note = partial(print_line, stderr=True)
 
 def print_error(message: str) -> None:
     """Print an error message, with secrets masked, on standard error."""
-    print_note(Text.assemble(("error: ", "bold red"), mask_sensitive_data(replace_program_name(message))))
+    print_note(("error: ", "bold red"), mask_sensitive_data(message))
 
 
 def print_json(value: object) -> None:
-    """Print the result as JSON, with times in UTC as ISO 8601 text."""
+    """Print the result as JSON in ASCII, with times in UTC as ISO 8601 text."""
     _write_line(
         json.dumps(
             value,
             indent=2,
-            ensure_ascii=False,
             default=lambda time: f"{time.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
         )
     )
@@ -131,10 +130,10 @@ def print_table(rows: Sequence[Row], *, columns: Sequence[str], wrappable: Seque
         table.add_row(*(Text(format_cell(row.get(key))) for key in columns))
     out = make_console()
     if wrappable or out.measure(table, options=out.options.update(width=_UNLIMITED_WIDTH)).maximum <= out.width:
-        print_line(table)
+        _print_to(out, table)
         return
     for row in rows:
-        print_line(Text(format_cell(row.get(columns[0])), style="bold"))
+        print_line((format_cell(row.get(columns[0])), "bold"))
         print_properties({f"  {headings[key]}": row.get(key) for key in columns[1:]})
 
 
@@ -145,7 +144,7 @@ def print_properties(row: Row) -> None:
     grid.add_column(overflow="fold")
     for name, value in row.items():
         grid.add_row(name, Text(format_cell(value)))
-    print_line(grid)
+    _print_to(make_console(), grid)
 
 
 def format_cell(value: object) -> str:
@@ -159,6 +158,15 @@ def format_cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return ", ".join(map(format_cell, value)) if isinstance(value, (list, tuple)) else escape_for_message(str(value))
+
+
+def _print_to(out: Console, content: Text | Table, *, stderr: bool = False) -> None:
+    """Print a text or table, without trailing spaces, where the console `out` would."""
+    # Not to the stream itself: whether that can be written is judged in one place.
+    rendered = io.StringIO()
+    out.file = rendered
+    out.print(content)
+    _write_line("\n".join(line.rstrip() for line in rendered.getvalue().splitlines()), stderr=stderr)
 
 
 def _write_line(text: str, *, stderr: bool = False) -> None:

@@ -112,11 +112,16 @@ def replace_in_texts(value: Any, old: str, new: str, *, in_keys: bool = False) -
     return list(map(change, value)) if isinstance(value, (list, tuple)) else value
 
 
+def escape_control_characters(text: str) -> str:
+    """Return `text` with control and invisible characters escaped: it moves no cursor and hides no other text."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def escape_for_message(text: str) -> str:
     """Return `text` with control characters escaped and `${` changed: it forges no log line and no template."""
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return str(defuse_templates(text))
+    return str(defuse_templates(escape_control_characters(text)))
 
 
 def escape_and_quote(text: str) -> str:

@@ -29,7 +29,7 @@ from td_pinterest_op.pinterest.oauth import (
     RenewableTokens,
     describe_missing_scopes,
 )
-from td_pinterest_op.redaction.secret import Secret, mask_and_escape
+from td_pinterest_op.redaction.secret import Secret, escape_and_quote, mask_and_escape
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 
@@ -151,11 +151,12 @@ def authorize(
             accounts = []
             screen.print_note(f"The user and the ad accounts cannot be shown now: {error}")
         # The token may lack the permission to read its user: an account that the user owns has the name.
-        user = next((account.owner for account in accounts if "OWNER" in account.roles), None)
+        owner = next((account.owner for account in accounts if "OWNER" in account.roles), None)
         # Whoever reads the state in the browser's arguments can send the approval of another Pinterest user here.
         labels = [account.label + (" (read only)" if account.may_write is False else "") for account in accounts]
         screen.print_note(
-            f"Approved by: {user or 'a user that is not shown'}. Ad accounts: {', '.join(labels) or 'none'}"
+            f"Approved by: {escape_and_quote(owner) if owner else 'a user that is not shown'}. "
+            f"Ad accounts: {', '.join(labels) or 'none'}"
         )
         if not (common.yes or screen.ask_yes_no(_STORE_QUESTION)):
             raise StoppedError("you answered no: nothing was stored")
@@ -172,7 +173,7 @@ def authorize(
     lasts = grant.refresh_expires_in
     facts: dict[str, object] = {
         "stored_in": stored_in,
-        "user": user,
+        "user": owner,
         "scopes": sorted(grant.scopes),
         "expires": None if lasts is None else SYSTEM_TIMING.get_utc_time(lasts),
     }

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.text import Text
 
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, find_credentials, parse_id_option
@@ -85,7 +84,7 @@ def doctor(common: options.CommonOptions, workflow: Path | None, project: str | 
                 continue
             sign, plain, style = _STATUS_SIGNS[check.status]
             shown = (plain if is_plain else sign, style)
-            screen.print_line(Text.assemble(shown, " ", (f"{name}: ", "bold"), check.message), hanging_indent=2)
+            screen.print_line(shown, " ", (f"{name}: ", "bold"), check.message, hanging_indent=2)
             if check.advice and check.status != "ok":
                 screen.print_line(f"  {'->' if is_plain else '→'} {check.advice}", hanging_indent=4)
     counts = Counter(each["status"] for each in listed)

@@ -11,6 +11,7 @@ import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.secret_target import write_local_secret
 from td_pinterest_op.redaction.secret import Secret
 from tests import children, guard
-from tests.emulators.pinterest import USER, Answer, Call, Fault
+from tests.emulators.pinterest import AD_ACCOUNT_ID, USER, Answer, Call, Fault
 from tests.exporting import Services
 from tests.unit.cli.running import Ran, Recorded, Terminal
 
@@ -102,9 +103,21 @@ def test_user_and_ad_accounts_are_shown_before_the_token_is_stored(
     type_input(f"{answer}\n" if answer else "")
     ran = at_terminal("authorize", "--redirect", redirect)
     assert ran.code == code
-    shown = ran.err.index('Approved by: emulated. Ad accounts: 549755885175 "Emulated ad account"')
+    shown = ran.err.index('Approved by: "emulated". Ad accounts: 549755885175 "Emulated ad account"')
     assert shown < ran.err.index("Store the token of this user? [y/N]")
     assert local_secrets_folder(tmp_path).exists() == (code == 0)
+
+
+def test_authorize_escapes_control_characters_in_the_names_that_it_shows(
+    authorize: Authorize, services: Services
+) -> None:
+    account = services.pinterest.accounts[AD_ACCOUNT_ID]
+    owner = replace(account.owner, username='a\x1b[2K\n"\u202eb')
+    services.pinterest.accounts[AD_ACCOUNT_ID] = replace(account, owner=owner, name="Sh\x9bop")
+    ran = authorize()
+    said = r'Approved by: "a\x1b[2K\n"\u202eb". Ad accounts: 549755885175 "Sh\x9bop"'
+    assert said in ran.err.splitlines()
+    assert r'user       a\x1b[2K\n"\u202eb' in ran.out.splitlines()
 
 
 def test_without_a_terminal_to_ask_at_the_browser_is_not_opened(at_terminal: Terminal, redirect: str) -> None:

@@ -123,9 +123,20 @@ def test_missing_credentials_are_named_with_every_place_searched(
     assert at_terminal("accounts").failed(said)
 
 
-def test_control_character_in_a_name_does_not_reach_the_terminal(at_terminal: Terminal, services: Services) -> None:
-    services.audience(name="Evil \x1b[2J name")
-    assert "\x1b" not in at_terminal("audiences").out
+@pytest.mark.parametrize("command", ["audiences", "lists", "accounts", "audience"])
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_listing_escapes_control_characters_in_names(
+    at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, command: str, options: list[str]
+) -> None:
+    name = "Evil \x1b[2J\x9b2J\u202e name"
+    services.pinterest.add_ad_account("549755885176", name=name)
+    services.pinterest.add_list(name)
+    monkeypatch.setenv("PINTEREST_AUDIENCE_ID", services.audience(name=name))
+    monkeypatch.setenv("PINTEREST_AD_ACCOUNT_ID", AD_ACCOUNT_ID)
+    ran = at_terminal(command, *options)
+    assert "Evil" in ran.out
+    assert ran.out.isascii()
+    assert ran.out.replace("\n", "").isprintable()
 
 
 def test_audience_command_lists_the_ad_groups_or_says_who_may_read_them(

@@ -170,6 +170,17 @@ def test_ctrl_c_during_imports_prints_one_sentence(
     assert capsys.readouterr() == ("", "error: Stopped before anything was done.\n")
 
 
+def test_printed_text_has_control_characters_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    screen.print_line("a\x1b[2K\nb", ("\x9b", "bold"))
+    screen.print_error("c\u202e\n- d\r")
+    assert capsys.readouterr() == ("a\\x1b[2K\nb\\x9b\n", "error: c\\u202e\n- d\\r\n")
+
+
+def test_json_is_printed_in_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    screen.print_json({"name": "\x9bü\u202e"})
+    assert capsys.readouterr().out == '{\n  "name": "\\u009b\\u00fc\\u202e"\n}\n'
+
+
 def test_a_long_line_is_wrapped_with_its_indentation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
