@@ -14,12 +14,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
 from td_pinterest_op.http.endpoints import is_safe_for_secrets
 from td_pinterest_op.redaction.secret import Secret, defuse_templates, mask_and_escape
+from td_pinterest_op.runtime.project_file import read_project_file
 from td_pinterest_op.settings.parse import parse_parameter
 from td_pinterest_op.settings.types import (
     ENGINE_TYPE,
@@ -225,22 +225,11 @@ def read_sql_or_file(text: str, *, key: str) -> str:
     text = text.strip()
     if not text.lower().endswith(".sql") or _SQL_START_PATTERN.match(text):
         return text
-    path = Path(text)
-    name = mask_and_escape(text)
-    if path.is_absolute() or ".." in path.parts:
-        raise SettingsError(f"{key}: {name} is outside the project: name a file inside its folder", key=key)
-    try:
-        query = path.read_bytes().decode("utf-8-sig")  # with its line ends, which texts in it may have
-    except (OSError, ValueError):  # such as a name with a null character, or bytes that are not UTF-8
-        raise SettingsError(
-            f"{key}: there is no file {name} in the project, or it cannot be read as UTF-8: correct name or file",
-            key=key,
-            code="value",
-        ) from None
+    query = read_project_file(text, key=key)
     if "${" in query:
         raise SettingsError(
-            f"{key}: {name} contains a template, which digdag fills in only in a task: write the query into the task. "
-            "An activation's table is `activation_actions_table`, without `$` and braces",
+            f"{key}: {mask_and_escape(text)} contains a template, which digdag fills in only in a task: write the "
+            "query into the task. An activation's table is `activation_actions_table`, without `$` and braces",
             key=key,
             code="value",
         )

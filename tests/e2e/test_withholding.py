@@ -167,11 +167,11 @@ UNUSABLE = [
     *(
         (BOTH[:1], file, f"{{}}: {message}", ["operator"])
         for file, message in {
-            "queries/NONE.SQL": "there is no file queries/NONE.SQL in the project",
+            "queries/NONE.SQL": "there is no file queries/NONE.SQL in ",
             "../people.sql": "../people.sql is outside the project",
             "/people.sql": "/people.sql is outside the project",
             "template.sql": "template.sql contains a template",
-            "latin.sql": "there is no file latin.sql in the project, or it cannot be read as UTF-8",
+            "latin.sql": "latin.sql cannot be read (it is not UTF-8 text)",
         }.items()
     ),
 ]

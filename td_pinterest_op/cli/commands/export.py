@@ -25,6 +25,7 @@ from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.settings.table import CREDENTIAL_SETTINGS, ActionSpec
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
+from td_pinterest_op.task_runtime.task import read_sql_or_file
 
 
 @options.command(
@@ -159,7 +160,7 @@ def _read_withholding_queries(source: Mapping[str, Any], in_file: Mapping[str, A
         if source[name]:
             lists[name] = files.read_sql_option(source[name], f"--{name}")
         elif not is_left_out(in_file.get(name)):  # a blank one is an error, which the run names
-            lists[name] = files.read_sql_option(str(in_file[name]), f"`{name}`")
+            lists[name] = read_sql_or_file(str(in_file[name]), key=name)
     return lists
 
 

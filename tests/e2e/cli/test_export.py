@@ -96,7 +96,9 @@ def test_people_who_opted_out_or_do_not_consent_are_not_sent(
     [
         ("audience_description: ${name}", "audience_description in the file {file} of --settings contains a template"),
         ("ad_account_id: '${{secret:td.apikey}}'", "ad_account_id in the file"),
-        ("suppress: nowhere.sql", "the file {folder}/nowhere.sql of `suppress` cannot be read: No such file"),
+        ("suppress: nowhere.sql", "suppress: there is no file nowhere.sql in {folder}"),
+        ("suppress: ../people.sql", "suppress: ../people.sql is outside the project"),
+        ("consent: /people.sql", "consent: /people.sql is outside the project"),
         ("result_settings: {{action: delete}}", "result_settings: is unknown"),
         ("acton: add", "acton: is unknown; did you mean action?"),
         ("\ta: b", "contains tabs"),

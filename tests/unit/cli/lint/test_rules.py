@@ -101,8 +101,8 @@ WRONG: list[tuple[Any, ...]] = [
     (19, "environment: there is no TD_API_KEY", OWN + _FAILED),
     # Queries.
     (5, "value: query: there is no file queries/none.sql", OWN, "people.sql → none.sql"),
-    (5, "value: query: there is no file a\\x00.sql", OWN, 'queries/people.sql → "a\\0.sql"'),
-    (5, "wrong: query: ../people.sql is outside the project", OWN, "queries/people.sql → ../people.sql"),
+    (5, "value: query: a\\x00.sql is no path", OWN, 'queries/people.sql → "a\\0.sql"'),
+    (5, "value: query: ../people.sql is outside the project", OWN, "queries/people.sql → ../people.sql"),
     (5, "wrong: query has several statements", OWN, "people.sql → two.sql"),
     (5, "value: query of the task is blank", OWN, "queries/people.sql → ''"),
     (5, "wrong: the task has both job_id and query", OWN, "  result_ →   job_id: 1\n  result_"),
