@@ -12,7 +12,7 @@ A setting is a field of a dataclass, and the field's name is the key. Each entry
 # 3. Use `settings.NAME` in the place of its subject: the request (audiences/request.py), reading rows
 #    (withholding/readers.py), records (records/prepared.py), their limits (records/limits.py, also for the mirror), an
 #    action (audiences/actions/), sending (audiences/sender.py). If it depends on another setting, add a rule to
-#    settings/parse.py. If it names a table, `doctor` checks the permissions (cli/doctor/treasure_data_checks.py).
+#    settings/parse.py.
 # 4. If a single run may set it, add it to `FOR_THIS_RUN_SETTING_NAMES` and docs/how-to.md ("One run with other
 #    settings").
 # 5. Add a row to docs/settings.md, then run `.venv/bin/python -m tests.readme`.
@@ -305,9 +305,6 @@ class ErasureSettings(RecordSettings):
 
 RESTRICTING_SETTING_NAMES = frozenset(key.name for key in find_declared_settings(ExportSettings) if key.restricts)
 """The settings that restrict what is sent. A blank one is an error."""
-
-DISABLED_ROW_LIMITS = {key.name: key.default for key in find_declared_settings(ExportSettings) if key.limits_rows}
-"""The limits on rows and records, with values that stop nothing."""
 
 
 def _build_settings_table(

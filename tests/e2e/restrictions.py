@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from td_pinterest_op.audiences.actions import ACTIONS
-from td_pinterest_op.settings.table import DISABLED_ROW_LIMITS
+from td_pinterest_op.settings.table import ExportSettings, find_declared_settings
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, is_in_control, members_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.exporting import Services, digests, people
@@ -30,7 +30,7 @@ RESTRICTIONS: Mapping[str, tuple[object, set[str]]] = {
 # These send the others.
 WITHHOLDING = {"control", "suppress", "consent"}
 # These limit nothing in an action that sends nobody.
-LIMITS = DISABLED_ROW_LIMITS.keys()
+LIMITS = {key.name for key in find_declared_settings(ExportSettings) if key.limits_rows}
 PEOPLE = people(260)
 ROWS = [*PEOPLE, "nobody"]
 IN_CONTROL = {key for key in digests(260) if is_in_control(key, 50)}

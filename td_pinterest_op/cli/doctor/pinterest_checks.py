@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from td_pinterest_op.audiences.lookup import find_audiences_by_name, require_audience, require_writable_audience
+from td_pinterest_op.audiences.lookup import require_writable_audience
 from td_pinterest_op.cli.connection import WRITER_ROLES, AdAccount
-from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext, ExportTarget
+from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext
 from td_pinterest_op.http.retry import parse_server_time
 from td_pinterest_op.pinterest.api import AudienceCondition, classify_audience_status
 from td_pinterest_op.pinterest.oauth import describe_missing_scopes
@@ -68,22 +68,22 @@ def judge_access_tier(headers: Mapping[str, str]) -> CheckResult:
     return CheckResult("no daily limit is shown" if limits else "Pinterest shows no limits")
 
 
-def check_ad_account(context: DoctorContext, *, target: ExportTarget) -> CheckResult:
-    """Check that the token can read the target's ad account, or exactly one if none is named."""
-    found = context.list_matching_accounts(target)
+def check_ad_account(context: DoctorContext) -> CheckResult:
+    """Check that the token can read the named ad account, or exactly one if none is named."""
+    found = context.matching_accounts
     if len(found) == 1:
         return CheckResult(found[0].label)
     labels = ", ".join(account.label for account in context.accounts[:5]) or "none"
-    if not target.account_id:
+    if not context.account_id:
         advice = "name one with --ad-account or PINTEREST_AD_ACCOUNT_ID"
         return CheckResult(f"no ad account is named; the token can read {labels}", "error", advice)
     advice = "correct the id, or ask the owner to give the Pinterest user access in Business Manager"
-    return CheckResult(f"the token cannot read ad account {target.account_id}; it can read {labels}", "error", advice)
+    return CheckResult(f"the token cannot read ad account {context.account_id}; it can read {labels}", "error", advice)
 
 
-def check_role(context: DoctorContext, *, target: ExportTarget) -> CheckResult:
+def check_role(context: DoctorContext) -> CheckResult:
     """Check that the user's roles in the ad account allow an export."""
-    return judge_role(context.list_matching_accounts(target)[0])
+    return judge_role(context.matching_accounts[0])
 
 
 def judge_role(account: AdAccount) -> CheckResult:
@@ -95,36 +95,17 @@ def judge_role(account: AdAccount) -> CheckResult:
     return CheckResult(roles)
 
 
-def check_audience(context: DoctorContext, *, target: ExportTarget) -> CheckResult:
-    """Check that an export could use the audience. The result shows its status and size."""
-    api = context.services.build_pinterest_api(context.list_matching_accounts(target)[0].id)
-    if target.name:
-        ids = ", ".join(audience.id for audience in find_audiences_by_name(api, target.name))
-        found = f"id {ids}" if ids else "which is new"
-        message = f"the workflow names its audience {escape_and_quote(target.name)}, {found}"
-        if ids and target.must_be_new:
-            message = f"{message}: it fails, because it is to create it"
-            return CheckResult(message, "error", "set if_exists, or a new name")
-        if "," in ids:
-            return CheckResult(message, "error", "name the audience by its id")
-        return CheckResult(message)
-    if not target.audience_id:
-        if target.is_from_workflow:
-            return CheckResult("the workflow names no audience", "error", "fill in its id where the workflow reads it")
+def check_audience(context: DoctorContext) -> CheckResult:
+    """Check that an export could change the named audience. The result shows its status and size."""
+    if not context.audience_id:
         advice = "name one with --audience or PINTEREST_AUDIENCE_ID; `td-pinterest audiences` lists them"
         return CheckResult("not checked: no audience is named", "warning", advice)
-    find = require_writable_audience if target.changes_members else require_audience
-    audience = find(api, target.audience_id)
+    api = context.services.build_pinterest_api(context.matching_accounts[0].id)
+    audience = require_writable_audience(api, context.audience_id)
     size = "unknown" if audience.size is None else f"{audience.size:,}"
     label = f"{audience.id} {escape_and_quote(audience.name)}"
     message = f"{label}: {audience.status}, size {size}, customer list {audience.customer_list_id}"
-    if target.expected_name not in (None, audience.name.strip()):
-        advice = "correct the id or the name: the export stops otherwise"
-        message = f"{label}, but expected_audience_name is {escape_and_quote(str(target.expected_name))}"
-        return CheckResult(message, "error", advice)
     condition = classify_audience_status(audience.status)
-    if condition is AudienceCondition.REMOVED:
-        return CheckResult(message, "error", "correct the id, or leave the audience out")
     if condition is AudienceCondition.TOO_SMALL:
         return CheckResult(message, "warning", "ads need at least 100 matched people: export more people")
     if condition is not AudienceCondition.READY:
