@@ -12,17 +12,8 @@ from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, Credentials, find_credentials
 from td_pinterest_op.cli.export_task import build_source_params, run_export_task
 from td_pinterest_op.cli.options import CommonOptions
-from td_pinterest_op.cli.project_folder import (
-    EXPORT_ACTIONS,
-    NewProject,
-    create_and_check_folder,
-    is_writable_audience_name,
-    print_next_commands,
-    require_new_folder,
-)
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
-from td_pinterest_op.settings.table import CREDENTIAL_SETTINGS, ActionSpec
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.task import read_sql_or_file
@@ -48,32 +39,20 @@ Examples:
 @click.option("--database", help="The database of --query, --suppress, --consent and the history.")
 @click.option("--engine", type=click.Choice(["presto", "trino", "hive"]), help="The engine of these queries.")
 @click.option("--dry-run", is_flag=True, help="Do everything up to the plan; write nothing to Pinterest.")
-@click.option(
-    "--write",
-    "folder",
-    type=options.PATH_TYPE,
-    metavar="FOLDER",
-    help="Then make a new project folder with this export as a workflow, as `init` does.",
-)
 @options.yes
 @options.ad_account
 @options.audience
 @options.usual_options
-def export(common: CommonOptions, settings: Path, dry_run: bool, folder: Path | None, **source: Any) -> int:
+def export(common: CommonOptions, settings: Path, dry_run: bool, **source: Any) -> int:
     """Run an export of a job or a query once, from this terminal.
 
     Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
     audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. The same
     command on the same day (in UTC) continues where a stopped or killed one left off.
     """
-    if folder:
-        require_new_folder(folder)
     credentials = find_credentials(common.env_file)
     in_file = files.read_settings_file(settings)
-    of_workflow = fill_in_account_and_audience(
-        {**in_file, **_read_withholding_queries(source, in_file)}, credentials, common
-    )
-    raw = dict(of_workflow)
+    raw = fill_in_account_and_audience({**in_file, **_read_withholding_queries(source, in_file)}, credentials, common)
     if dry_run and not is_left_out(raw.get("dry_run", True)):  # a blank one in the file is an error
         raw["dry_run"] = True
     action = find_action_spec(raw)
@@ -87,8 +66,6 @@ def export(common: CommonOptions, settings: Path, dry_run: bool, folder: Path | 
     for name, is_used in (("engine", is_asked), ("database", is_asked or not is_left_out(raw.get("history")))):
         if source[name] and not is_used:
             raise click.UsageError(f"--{name} has no effect without --query, --suppress or --consent: leave it out")
-    # Before anything is sent: it fails if no workflow can repeat the export.
-    project = _build_project(action, of_workflow, params) if folder and action else None
     credentials.require_variables(*PINTEREST_SECRETS_BY_VARIABLE, *(["TD_API_KEY"] if reads_rows else []))
     common.print_note(f"Credentials: {credentials.describe_sources()}")
     session = json.dumps([f"{SYSTEM_TIMING.get_utc_time():%Y-%m-%d}", raw, params], sort_keys=True, default=str)
@@ -98,37 +75,7 @@ def export(common: CommonOptions, settings: Path, dry_run: bool, folder: Path | 
         screen.print_json(statistics)
     else:
         _print_statistics(statistics)
-    if folder is None or project is None:
-        return 0
-    name = statistics["audience_name"] or ""
-    # `$ {` is where the name may have had a template.
-    if project.audience_id and is_writable_audience_name(name) and "$ {" not in name:
-        project.settings["expected_audience_name"] = name.strip()
-    if region := credentials.environ.get("TD_API_SERVER"):
-        project.environment["TD_API_SERVER"] = region
-    is_right = create_and_check_folder(folder, [project], common)
-    print_next_commands(folder, project, common)
-    return 0 if is_right else 1
-
-
-def _build_project(action: ActionSpec, settings: Mapping[str, Any], params: Mapping[str, str]) -> NewProject:
-    """Return the project whose workflow repeats an export. Raises click.UsageError if no workflow can."""
-    job = next((name for name, each in EXPORT_ACTIONS.items() if each is action), None)
-    if job is None:
-        raise click.UsageError(
-            "--write: none of the shipped workflows runs the action in the settings; leave out --write"
-        )
-    if action.reads_rows and "query" not in params:
-        raise click.UsageError("--write needs --query, because a workflow reads people from a query")
-    if secret := next((key.name for key in CREDENTIAL_SETTINGS if key.name in settings), None):
-        raise click.UsageError(
-            f"--write: {secret} is a secret: remove it from the settings; `td-pinterest authorize` stores it"
-        )
-    written = dict(settings)
-    if "database" in params:
-        written.setdefault("history", "pinterest_history")
-    td = {"database": "", **{name: params[name] for name in ("database", "engine") if name in params}}
-    return NewProject(job=job, settings=written, query=params.get("query", ""), td=td)
+    return 0
 
 
 def fill_in_account_and_audience(

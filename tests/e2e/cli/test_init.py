@@ -1,6 +1,5 @@
-"""`td-pinterest init` and `export --write`: a new folder that runs, from questions, options or a command."""
+"""`td-pinterest init`: a new folder that runs, from questions or options."""
 
-import json
 import os
 import pty
 import re
@@ -20,7 +19,6 @@ from td_pinterest_op.cli.lint.rules import check_workflow
 from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, NON_EXPORT_INIT_JOBS
 from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from tests import children
 from tests.dig.config import load
 from tests.dig.template import evaluate
@@ -353,17 +351,13 @@ def test_without_credentials_an_audience_is_named_by_its_id(
     assert ("without credentials for Pinterest, --audience must be an id" in ran.err) == (code == 2)
 
 
-@pytest.mark.parametrize("command", ["init", "export"])
 def test_a_folder_that_is_not_empty_is_an_error_before_anything_else(
-    at_terminal: Terminal, folder: Path, services: Services, tmp_path: Path, command: str
+    at_terminal: Terminal, folder: Path, services: Services
 ) -> None:
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
-    settings = tmp_path / "export.yml"
-    settings.write_text("action: clear_current_audience\n")
-    arguments = [folder] if command == "init" else ["--settings", settings, "--yes", "--write", folder]
     said = f"{folder} is not empty: name a new folder. To update the operator in a project folder, run `td-pinterest"
-    assert at_terminal(command, *arguments).failed(said)
+    assert at_terminal("init", folder).failed(said)
     assert services.pinterest.calls.all() == []
 
 
@@ -510,108 +504,3 @@ REPLACE_SETTINGS = {
     "expect_values": "plain",
     "replace_newer": True,
 }
-
-
-@pytest.mark.parametrize(
-    ("action", "others"),
-    [
-        ("add_people_to_current_audience", ADD_SETTINGS),
-        ("remove_people_from_current_audience", {"audience_id_remove_people": " ", "max_records": 1000}),
-        ("replace_current_audience", REPLACE_SETTINGS),
-        ("mirror_current_audience", {"begin": "adopt", "min_records": 1, "ledger": "shop.led"}),
-        ("mirror_current_audience", {"audience_name": "New $$", "min_records": 1, "max_leave_ratio": 0.5}),
-        ("create_new_audience", {"audience_name": "$$", "expected_audience_name": "$$", "hash_in": "warehouse"}),
-        ("clear_current_audience", {}),
-        ("delete_current_audience", {"even_if_used": True}),
-    ],
-)
-def test_written_workflow_has_the_settings_and_parameters_of_the_command(
-    at_terminal: Terminal, services: Services, folder: Path, tmp_path: Path, action: str, others: dict[str, Any]
-) -> None:
-    settings: dict[str, Any] = {"action": action, "ad_account_id": AD_ACCOUNT_ID, **others}
-    named = "audience_name" in others
-    own = "Shoppers" if named else others.get("expected_audience_name", "Shoppers")
-    audience = services.audience(members=people(2), name=own)
-    if not named:
-        settings["audience_id"] = audience
-    has_query = not action.startswith(("clear", "delete"))
-    query = ("--query", "SELECT email FROM people", "--database", DATABASE, "--engine", "trino") if has_query else ()
-    if has_query and not action.startswith("remove"):
-        settings |= {"suppress": "SELECT email FROM opt_outs", "consent": "SELECT email FROM people -- $$"}
-    file = tmp_path / "export.yml"
-    file.write_text(json.dumps(settings).replace("$", "$$"))
-    ran = at_terminal("export", "--settings", file, *query, "--write", folder, "--yes", "--json")
-    assert (ran.code, check_folder(folder)) == (0, []), ran.err
-    written = read_written_task(folder)
-    of_written = written["result_settings"]
-    for name in WITHHOLDING_LIST_NAMES:
-        assert (name in of_written) == (name in settings)
-        if name in settings:
-            assert (folder / of_written.pop(name)).read_text().strip() == settings.pop(name)
-    checked = {} if action.startswith("create") or named else {"expected_audience_name": own}
-    history = {"history": "pinterest_history"} if has_query else {}
-    expected = {"type": "pinterest", "audience_type": "customer_list", **history, **settings, **checked}
-    # A file's decimals are text, as digdag gives them.
-    assert of_written == {name: str(each) if isinstance(each, float) else each for name, each in expected.items()}
-    assert (folder / "queries" / "people.sql").exists() == has_query
-    engine = {"engine": "trino"} if has_query else {}
-    td = yaml.safe_load((folder / "config" / "workflow.yml").read_text())["td"]
-    assert td == {"database": DATABASE if has_query else "", **engine}
-
-
-def test_written_workflow_sends_the_people_of_the_command(
-    at_terminal: Terminal, services: Services, folder: Path, tmp_path: Path
-) -> None:
-    services.td.create(DATABASE, "people", [{"email": each, "customer_id": each[:9]} for each in people(60)])
-    query = ("--query", 'SELECT email AS "m$ail", customer_id FROM people', "--database", DATABASE)
-    control = {"percent": 50, "salt": "a $$ b $", "by": "customer_id"}
-    settings = {
-        "action": "add_people_to_current_audience",
-        "columns": {"m$ail": "email"},
-        "control": control,
-        "suppress": "SELECT email FROM people WHERE email LIKE '%1@%' AND '\r\n$$' = chr(13) || chr(10) || '$$'",
-        "consent": "SELECT email FROM people WHERE email NOT LIKE '%2@%'",
-        "ad_account_id": AD_ACCOUNT_ID,
-        "audience_id": services.audience(),
-    }
-    file = tmp_path / "export.yml"
-    file.write_text(json.dumps(settings).replace("$", "$$").replace("m$$ail", "m$ail"))  # a key stays as it is
-    assert at_terminal("export", "--settings", file, *query, "--yes", "--write", folder).code == 0
-    (audience,) = services.pinterest.audiences.values()
-    expected = services.pinterest.members_of_audience(audience.id)
-    assert 0 < len(expected) < 60
-    services.pinterest.lists[audience.rule["customer_list_id"]].members.clear()
-    run_workflow(folder, services)
-    assert services.pinterest.members_of_audience(audience.id) == expected
-
-
-def test_a_name_with_a_template_is_not_expected_by_what_an_export_writes(
-    at_terminal: Terminal, folder: Path, tmp_path: Path, services: Services
-) -> None:
-    audience = services.audience(people(2), name="Summer ${segment}")
-    file = tmp_path / "export.yml"
-    ids = f"ad_account_id: '{AD_ACCOUNT_ID}', audience_id: '{audience}'"
-    file.write_text(f"{{action: replace_current_audience, {ids}}}")
-    assert at_terminal("export", "--settings", file, *OPTIONS, "--dry-run", "--write", folder).code == 0
-    assert "expected_audience_name" not in read_settings(folder)
-
-
-@pytest.mark.parametrize(
-    ("settings", "source", "said"),
-    [
-        ("action: add_people_to_current_audience", ["--job", "1"], "--write needs --query"),
-        (
-            "{action: add_people_to_current_audience, client_secret: x}",
-            OPTIONS,
-            "--write: client_secret is a secret: remove it",
-        ),
-        ("action: create_actalike_audience", [], "--write: none of the shipped workflows runs the action"),
-    ],
-)
-def test_an_export_that_no_workflow_can_repeat_is_not_written(
-    at_terminal: Terminal, folder: Path, tmp_path: Path, settings: str, source: list[str], said: str
-) -> None:
-    file = tmp_path / "export.yml"
-    file.write_text(settings)
-    assert at_terminal("export", "--settings", file, "--write", folder, *source).failed(said, code=2)
-    assert not folder.exists()
