@@ -1,15 +1,27 @@
 """Rules for the SQL of users: a query, and only one."""
 
 import re
+from collections.abc import Iterable
 
 from td_pinterest_op.errors import SettingsError
 
 HASHING_ENGINES = ("presto", "trino")
 _SQL_PIECE_PATTERN = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|--[^\r\n]*|/\*.*?(?:\*/|\Z)|;|[^'"`/;-]+|.""", re.DOTALL)
-_HIVE_ESCAPE_PATTERN = re.compile(r"""\\['"\\]""")
-_HIVE_SET_PATTERN = re.compile(r"\A(?:\s*set\s[^;]*;)+", re.IGNORECASE)
+_HIVE_PIECE_PATTERN = re.compile(
+    r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`|--[^\r\n]*|/\*.*?(?:\*/|\Z)|[^'"`/-]+|.""", re.DOTALL
+)
+# Hive may end a statement at a semicolon in quotes or in a comment, so a value has no character of either.
+_HIVE_SETTINGS_PATTERN = re.compile(
+    r"(?:(?:\s|--[^\r\n;]*[\r\n])*set\s+[\w.:-]+\s*=\s*(?:(?!--)[\w.,:/-])*\s*;)*", re.ASCII | re.IGNORECASE
+)
 _QUERY_BEGINNING_PATTERN = re.compile(r"[\s(]*(?:select|with|values|table)\b", re.IGNORECASE)
-_FORBIDDEN_INSERT_PATTERN = re.compile(r"\binsert\b", re.IGNORECASE)  # a reserved word in all engines
+# INSERT is a reserved word in all engines. The others follow the bracket that closes WITH. A table function in a
+# connector's schema, such as `TABLE(crm.system.query(…))`, hands any statement on to another database.
+_CHANGING_PATTERN = re.compile(
+    r"\binsert\b|\)\s*(?:delete|update|merge)\b|\btable\s*\(\s*(?:(?:\w|'')+\s*\.\s*)+(?:\w|'')+\s*\(", re.IGNORECASE
+)
+# What runs a program on Hive's machines: a script after USING (of TRANSFORM, MAP or REDUCE), or a method of Java.
+_HIVE_PROGRAM_PATTERN = re.compile(r"\b(?:transform|reflect2?|java_method)\s*\(|\busing\s*''|\$\{", re.IGNORECASE)
 
 
 def require_one_statement(query: str, *, name: str = "query") -> str:
@@ -26,17 +38,32 @@ def require_one_statement(query: str, *, name: str = "query") -> str:
 
 
 def require_query(sql: str, *, name: str, engine: str) -> None:
-    """Raise SettingsError unless `sql` is a single query, in Hive after statements that SET: it must change nothing."""
-    is_hive = engine not in HASHING_ENGINES
-    pieces = _SQL_PIECE_PATTERN.findall(_HIVE_ESCAPE_PATTERN.sub(" ", sql) if is_hive else sql)
-    # Without comments, and with nothing in quotes.
-    bare = "".join(" " if piece.startswith(("--", "/*")) else "''" if piece[0] in "'\"`" else piece for piece in pieces)
-    if is_hive:
-        bare = _HIVE_SET_PATTERN.sub("", bare, count=1)
-    require_one_statement(bare, name=name)
-    if not _QUERY_BEGINNING_PATTERN.match(bare) or _FORBIDDEN_INSERT_PATTERN.search(bare):
-        raise SettingsError(
-            f"{name} is no query, so it is not issued: begin it with SELECT, WITH, VALUES or TABLE, in Hive after SET, "
-            "and insert nothing",
-            key=name,
+    """Raise SettingsError unless `sql` is a single query, in Hive after statements that SET: it must change nothing.
+
+    This stops mistakes. What a query may read is a matter of the API key's permissions.
+    """
+    advice = "begin it with SELECT, WITH, VALUES or TABLE, and let it change nothing and run no program"
+    if engine in HASHING_ENGINES:
+        bare = _remove_comments_and_texts(_SQL_PIECE_PATTERN.findall(sql))
+        require_one_statement(bare, name=name)
+        is_query = True
+    else:
+        settings = _HIVE_SETTINGS_PATTERN.match(sql)
+        query = sql[settings.end() if settings else 0 :].rstrip().removesuffix(";")
+        pieces = _HIVE_PIECE_PATTERN.findall(query)
+        # A function's name may be in backticks.
+        bare = _remove_comments_and_texts(piece.strip("`") or "`" for piece in pieces)
+        # Versions of Hive differ in where a comment in a comment ends.
+        is_nested = any(piece.startswith("/*") and "/*" in piece[2:] for piece in pieces)
+        is_query = not (";" in query or is_nested or _HIVE_PROGRAM_PATTERN.search(bare))
+        advice += (
+            ". In Hive, `SET name=value;` may stand before it, with a value without quotes, and no other semicolon may "
+            "be in it, not even in quotes or comments"
         )
+    if not is_query or not _QUERY_BEGINNING_PATTERN.match(bare) or _CHANGING_PATTERN.search(bare):
+        raise SettingsError(f"{name} is no query, so it is not issued: {advice}", key=name)
+
+
+def _remove_comments_and_texts(pieces: Iterable[str]) -> str:
+    """Return SQL with a blank for each comment, and `''` for whatever is in quotes."""
+    return "".join(" " if piece.startswith(("--", "/*")) else "''" if piece[0] in "'\"`" else piece for piece in pieces)

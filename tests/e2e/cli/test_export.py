@@ -120,6 +120,15 @@ def test_settings_that_are_wrong_or_that_only_a_workflow_can_fill_in_are_an_erro
     assert services.pinterest.calls.all() == []
 
 
+@pytest.mark.parametrize("option", ["--query", "--suppress", "--consent"])
+def test_statements_of_hive_that_are_no_query_are_not_issued(export: Export, services: Services, option: str) -> None:
+    options = {"--query": PEOPLE, option: "SET a=`; DROP TABLE people; SET b=`; SELECT email FROM people"}
+    arguments = [argument for pair in options.items() for argument in pair]
+    ran = export(*arguments, "--engine", "hive", "--yes", "--database", "shop")
+    assert ran.failed(f"{option.strip('-')} is no query")
+    assert services.td.requests == []
+
+
 def test_settings_are_read_as_digdag_reads_them(
     at_terminal: Terminal, services: Services, settings: Path, job: str
 ) -> None:

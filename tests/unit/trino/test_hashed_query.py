@@ -1,6 +1,5 @@
 """What the warehouse makes of a user's query: the operator's own answers, row by row, and nothing plain."""
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,7 +9,7 @@ import pytest
 from td_pinterest_op.cli.commands.sql import build_digests_only_statement
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.records.digests import decode_warehouse_hashed_values
-from td_pinterest_op.treasure_data.user_sql import require_one_statement, require_query
+from td_pinterest_op.treasure_data.user_sql import require_one_statement
 from td_pinterest_op.trino.hashed_query import build_empty_select
 from tests import warehouses
 from tests.warehouses import COLUMNS, HASH, QUERY, DuckDB
@@ -43,41 +42,6 @@ def test_a_query_loses_the_semicolon_at_its_end_and_nothing_else(query: str, sta
 def test_several_statements_are_an_error() -> None:
     with pytest.raises(SettingsError, match="several statements"):
         require_one_statement("SELECT 1; SELECT 2")
-
-
-@pytest.mark.parametrize(
-    ("sql", "engine", "is_query"),
-    [
-        ("SELECT 1", "presto", True),
-        ("-- drop table a\n/* insert */ ((\n-- b\n(with a AS (SELECT 1) SELECT * FROM a)))", "trino", True),
-        ("VALUES 1, 2;", "presto", True),
-        ("table people", "presto", True),
-        ("(table people)", "hive", True),
-        ("-- c; d\nSET a = 'b';\nset c=d;SELECT 1", "hive", True),
-        ("SET a = b; SELECT 1", "presto", False),
-        ("SET a = b; DROP TABLE people", "hive", False),
-        ("SET a = b", "hive", False),
-        ("SELECT 1; 'a'; \"b\"", "presto", False),
-        ("SELECT 'insert', \"insert\", inserted FROM a -- insert\n;", "presto", True),
-        (r"""SET a=b; SELECT 'it\'s; insert', `;'`, "\"'" FROM a;""", "hive", True),
-        (r"SELECT '\''; DROP TABLE a; --'", "hive", False),
-        (r"SELECT '\\'; DROP TABLE a; --'", "hive", False),
-        ("WITH a AS (SELECT 1) INSERT OVERWRITE TABLE b SELECT * FROM a", "hive", False),
-        *((statement, engine, False) for engine in ("presto", "hive") for statement in (
-            "DROP TABLE people", "SELECT 1; DROP TABLE people", "SELECT 2 -/**/- 1; DROP TABLE people",
-            "-- SELECT\nDELETE FROM people", "/* a */ (INSERT INTO a SELECT 1)", "selected", "", "-- SELECT 1",
-            "EXPLAIN SELECT 1", "FROM people SELECT email", "CALL a.b()", "'SELECT 1'",
-        )),
-    ],
-)  # fmt: skip
-def test_only_a_query_is_issued(sql: str, engine: str, is_query: bool) -> None:
-    with contextlib.nullcontext() if is_query else pytest.raises(SettingsError, match="suppress"):
-        require_query(sql, name="suppress", engine=engine)
-
-
-def test_beginning_of_long_text_is_found_in_time_that_grows_with_its_length() -> None:
-    with pytest.raises(SettingsError):
-        require_query("-- /* ( " * 20_000 + "\n" + "(/* -- */" * 20_000 + " \n" * 20_000, name="query", engine="hive")
 
 
 @pytest.mark.parametrize(
