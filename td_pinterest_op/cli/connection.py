@@ -15,6 +15,7 @@ from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api, parse_optional_field
 from td_pinterest_op.redaction.secret import Secret, escape_and_quote
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
+from td_pinterest_op.runtime.private_file import find_exposure
 from td_pinterest_op.settings.parse import parse_settings
 from td_pinterest_op.settings.table import (
     CONNECTION_SETTINGS,
@@ -138,26 +139,25 @@ class Credentials:
 def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.environ) -> Credentials:
     """Return each credential from the environment, else from the local digdag secrets, else from the env file.
 
-    Raises SettingsError for an unusable env file, and for secrets that others can read.
+    Raises SettingsError for an unusable env file, and for one or for local secrets that others can read or change.
     """
     in_file: Mapping[str, str] = {}
     if env_file:
         in_file = files.read_env_file(env_file, "--env-file")
-        if env_file.stat().st_mode & 0o077:
-            command = shlex.join(["chmod", "600", str(env_file)])
-            raise SettingsError(f"others can read the file {env_file} of --env-file: run `{command}` first")
+        if exposure := find_exposure(env_file):
+            raise SettingsError(f"the file {env_file} of --env-file is not used: {exposure}")
     local = {variable: read_local_secret(name, environ) or "" for variable, name in SECRETS_BY_VARIABLE.items()}
     if host := read_local_secret("td.endpoint", environ):
         scheme = "http" if read_local_secret("td.use_ssl", environ) == "false" else "https"
         local["TD_API_SERVER"] = f"{scheme}://{host}"
     folder = find_local_secrets_folder(environ) if any(local.values()) else None
-    # `digdag secrets --local` gives a file the permissions of any other: the folder keeps others out.
-    names = [name for variable, name in SECRETS_BY_VARIABLE.items() if local[variable]]
-    if folder and folder.stat().st_mode & 0o077 and any((folder / name).stat().st_mode & 0o077 for name in names):
-        raise SettingsError(
-            f"others can read {LOCAL_SECRETS_SOURCE} in {folder}: run `{shlex.join(['chmod', '700', str(folder)])}` "
-            "first"
-        )
+    # Treasure Data's key goes where the last two say.
+    for name in (*SECRETS_BY_VARIABLE.values(), "td.endpoint", "td.use_ssl"):
+        if folder is None or not read_local_secret(name, environ):
+            continue
+        # `digdag secrets --local` gives a file the permissions of any other: its folder keeps others out.
+        if exposure := find_exposure(folder / name, is_guarded_by_folder=True):
+            raise SettingsError(f"{LOCAL_SECRETS_SOURCE} in {folder} are not used: {exposure}")
     places = {ENVIRONMENT_SOURCE: environ, f"{LOCAL_SECRETS_SOURCE} ({folder})": local, f"the file {env_file}": in_file}
     values = dict(environ)
     sources = {}

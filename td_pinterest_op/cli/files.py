@@ -138,7 +138,7 @@ def set_env_values(path: Path, new: Mapping[str, str]) -> None:
     Afterwards only its owner can read it. Raises SettingsError if it cannot be written.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig") if path.exists() else ""
+        text = path.read_bytes().decode("utf-8-sig") if path.is_file() else ""
         left = dict(new)
         # From the end: a new value moves none of those before it.
         for name, value in reversed(list(_iterate_value_slices(text, path))):

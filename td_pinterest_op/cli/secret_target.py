@@ -14,7 +14,7 @@ import click
 from td_pinterest_op.cli import files, options
 from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.http.endpoints import is_safe_for_secrets
+from td_pinterest_op.http.endpoints import require_safe_for_secrets
 from td_pinterest_op.http.transport import NoResponseError
 from td_pinterest_op.redaction.secret import Secret, mask_sensitive_data
 from td_pinterest_op.runtime.atomic_file import replace_file
@@ -65,10 +65,7 @@ def make_store_function(kind: str, arguments: Sequence[str], environ: Mapping[st
             )
         return partial(_store_with_td, td_program=td, project=arguments[0])
     url, project = arguments
-    if not is_safe_for_secrets(url):
-        raise SettingsError(
-            f"{url} must be an https address (http is allowed only for this machine), because secrets are sent there"
-        )
+    require_safe_for_secrets(url, name=url)
     authorization = Secret(environ.get("DIGDAG_AUTHORIZATION", ""))
     server = DigdagServer(url=url.rstrip("/").removesuffix("/api"), authorization=authorization)
     return partial(_store_on_server, server=server, project=project)

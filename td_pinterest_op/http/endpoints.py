@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 
 _HOST_PATTERN = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
@@ -20,6 +21,12 @@ def is_safe_for_secrets(url: str) -> bool:
         if _HOST_PATTERN.fullmatch(parts.netloc):
             return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(url))
     return False
+
+
+def require_safe_for_secrets(url: str, *, name: str) -> None:
+    """Raise SettingsError, whose key is the `name` of a URL, unless secrets may be sent to it."""
+    if not is_safe_for_secrets(url):
+        raise SettingsError(f"{name} must be an https address (http is allowed only for this machine)", key=name)
 
 
 def find_proxy_url_and_address(url: str) -> tuple[str, str]:

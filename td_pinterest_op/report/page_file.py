@@ -10,12 +10,11 @@ from typing import Any
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.report.entry import build_entry
 from td_pinterest_op.run_history.history_table import build_run_row
-from td_pinterest_op.runtime.atomic_file import replace_file
+from td_pinterest_op.runtime.atomic_file import write_result
 
 log = logging.getLogger(__name__)
 
 _REPORT_PAGE_MARK = '<meta name="generator" content="td_pinterest_op">'  # a line of every page
-_PAGE_FILE_MODE = 0o666  # a page is for everybody, less the process's umask
 
 
 def write_run_report(path: Path, statistics: Mapping[str, Any], *, error: str, now: datetime) -> None:
@@ -51,4 +50,4 @@ def write_report_page(path: Path, page: str) -> None:
             path,
         )
     # A lone surrogate, as in a name, becomes a question mark.
-    replace_file(path, page.encode(errors="replace").decode(), mode=_PAGE_FILE_MODE)
+    write_result(path, page.encode(errors="replace").decode())

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.http.endpoints import is_safe_for_secrets
+from td_pinterest_op.http.endpoints import require_safe_for_secrets
 from td_pinterest_op.http.retry import retry
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.redaction.secret import Secret
@@ -99,7 +99,9 @@ def find_local_secrets_folder(environ: Mapping[str, str]) -> Path:
 def read_local_secret(name: str, environ: Mapping[str, str]) -> str | None:
     """Return the value of a secret of `digdag run`, or None if it cannot be read."""
     try:
-        return (find_local_secrets_folder(environ) / name).read_text(encoding="utf-8").strip()
+        file = find_local_secrets_folder(environ) / name
+        # Reading a pipe would wait for somebody who writes.
+        return file.read_text(encoding="utf-8").strip() if file.is_file() else None
     except (OSError, ValueError, RuntimeError):
         return None
 
@@ -186,8 +188,7 @@ class RefreshTokenStore:
                 "the old token is not in a local secrets file, and only a task of a workflow server stores one there"
             )
         if endpoint := self._environ.get("DIGDAG_ENDPOINT", "").rstrip("/"):
-            if not is_safe_for_secrets(endpoint):
-                raise SettingsError("DIGDAG_ENDPOINT must be an https address (http is allowed only for this machine)")
+            require_safe_for_secrets(endpoint, name="DIGDAG_ENDPOINT")
             # Never the Treasure Data key: it is not for that server.
             server = DigdagServer(url=endpoint, authorization=Secret(self._environ.get("DIGDAG_AUTHORIZATION", "")))
         elif self._project_id == str(LOCAL_PROJECT_ID):  # on a server of the user's own: hosted ids are far greater

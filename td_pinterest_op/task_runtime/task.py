@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from td_pinterest_op.errors import SettingsError, SettingsErrorCollector
-from td_pinterest_op.http.endpoints import is_safe_for_secrets
+from td_pinterest_op.http.endpoints import require_safe_for_secrets
 from td_pinterest_op.redaction.secret import Secret, defuse_templates, mask_and_escape
 from td_pinterest_op.runtime.project_file import read_project_file
 from td_pinterest_op.settings.parse import parse_parameter
@@ -140,8 +140,7 @@ def parse_endpoints(environ: Mapping[str, str]) -> Endpoints:
         url = environ.get(name, "").strip() or default
         if "://" not in url:
             url = f"https://{url}"
-        if not is_safe_for_secrets(url):
-            raise SettingsError(f"{name} must be an https address (http is allowed only for this machine)", key=name)
+        require_safe_for_secrets(url, name=name)
         urls.append(url)
     return Endpoints(*urls)
 

@@ -20,6 +20,7 @@ from td_pinterest_op.cli.connection import (
 from td_pinterest_op.cli.oauth_redirect import RedirectParameters, RedirectServer, parse_redirect_parameters
 from td_pinterest_op.cli.secret_target import TARGET_ARGUMENT_NAMES, SecretsByName, make_store_function
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, extend_errors
+from td_pinterest_op.http.endpoints import require_safe_for_secrets
 from td_pinterest_op.pinterest.client import TokenSource
 from td_pinterest_op.pinterest.oauth import (
     REQUIRED_SCOPES,
@@ -116,6 +117,7 @@ def authorize(
         screen.require_terminal(_STORE_QUESTION)
     state = secrets.token_urlsafe(32)
     page = credentials.environ.get("PINTEREST_OAUTH_URL") or "https://www.pinterest.com/oauth/"
+    require_safe_for_secrets(page, name="PINTEREST_OAUTH_URL")
     with _complete_app_credentials(credentials).open_services() as services:
         query = {
             "client_id": services.tokens.client_id.reveal(),

@@ -22,7 +22,7 @@ from td_pinterest_op.cli.rehearse.rehearsal import (
 )
 from td_pinterest_op.errors import ExportError, PinterestError, SettingsError, StoppedError
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.runtime.atomic_file import replace_file
+from td_pinterest_op.runtime.atomic_file import write_result
 from td_pinterest_op.runtime.text import format_count
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def rehearse(common: options.CommonOptions, only: str | None, no_large: bool, ou
         screen.print_line()
         for text in advice or ["nothing to set: the defaults fit this service"]:
             screen.print_line(f"Advice: {text}")
-    replace_file(output, json.dumps(result, indent=2) + "\n", mode=0o666)
+    write_result(output, json.dumps(result, indent=2) + "\n")
     common.print_note(
         f"Written to {output}: it contains no id, no secret and no personal data, and may be attached to a bug report."
     )

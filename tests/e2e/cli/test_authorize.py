@@ -201,6 +201,14 @@ def test_redirect_address_of_another_machine_is_rejected(at_terminal: Terminal, 
     assert at_terminal("authorize", "--yes", "--redirect", address).failed(said)
 
 
+def test_consent_page_without_encryption_on_another_machine_is_rejected(
+    at_terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINTEREST_OAUTH_URL", "http://pinterest.test/oauth/")
+    said = "PINTEREST_OAUTH_URL must be an https address (http is allowed only for this machine)"
+    assert at_terminal("authorize", "--yes", "--no-browser").failed(said)
+
+
 def test_a_failure_to_list_accounts_keeps_the_stored_token(
     authorize: Authorize, services: Services, tmp_path: Path
 ) -> None:

@@ -183,7 +183,7 @@ def test_wrong_usage_of_rehearse_is_an_error_before_any_request(rehearse: Any) -
 def test_a_result_that_cannot_be_written_is_printed_all_the_same(rehearse: Any) -> None:
     ran = rehearse("--json", "--only", "account", "--output", "/dev/full")
     assert ran.code == 1
-    assert "error: OSError (No space left on device) at " in ran.err
+    assert "error: /dev/full cannot be read or written: No space left on device" in ran.err
     assert json.loads(ran.out)["steps"]
 
 

@@ -17,6 +17,7 @@ from td_pinterest_op.cli.connection import (
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import Api
 from td_pinterest_op.redaction.secret import Secret
+from td_pinterest_op.runtime import private_file
 from tests.emulators.environment import environment
 from tests.unit.scripted import Keys, answer, scene
 
@@ -105,9 +106,32 @@ def test_local_secrets_that_others_can_read_are_refused(
     (local / "td.apikey").write_text("1/s3cr3t")
     (local / "td.apikey").chmod(mode)
     local.chmod(folder_mode)
-    said = rf"^others can read the local digdag secrets in {local}: run `chmod 700 {local}` first$"
+    said = rf"^the local digdag secrets in {local} are not used: others can read \S+/td.apikey: run `chmod 700 {local}`"
     with pytest.raises(SettingsError, match=said) if is_open else contextlib.nullcontext():
         assert _find(local).sources.keys() == {"TD_API_KEY"}
+
+
+@pytest.mark.parametrize("name", ["td.endpoint", "td.apikey"])
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_local_secret_that_others_can_change_is_refused(local: Path, name: str, is_folder: bool) -> None:
+    (local / name).write_text("evil.example")
+    exposed = local if is_folder else local / name
+    exposed.chmod(0o777)
+    with pytest.raises(SettingsError, match=rf"^the local digdag secrets in {local} are not used: others can write"):
+        _find(local)
+
+
+def test_pipe_in_place_of_a_local_secret_is_not_read(local: Path) -> None:
+    os.mkfifo(local / "td.apikey")
+    assert _find(local).sources == {}
+
+
+def test_env_file_of_another_user_is_refused(local: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("TD_API_KEY=1/s3cr3t")
+    foreign = file.stat().st_ino
+    monkeypatch.setattr(private_file, "belongs_to_user_or_root", lambda status: status.st_ino != foreign)
+    with pytest.raises(SettingsError, match=rf"^the file {file} of --env-file is not used: another user owns {file}"):
+        _find(local, file)
 
 
 def test_env_file_that_others_can_read_is_refused_with_a_command_for_a_shell(local: Path, tmp_path: Path) -> None:

@@ -34,8 +34,7 @@ def test_a_link_stays_a_link_and_the_file_to_which_it_leads_is_replaced(tmp_path
 
 def test_a_link_that_another_user_made_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "link").symlink_to("file")
-    monkeypatch.setattr(atomic_file, "_ROOT_USER_ID", -1)
-    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    monkeypatch.setattr(atomic_file, "belongs_to_user_or_root", lambda _: False)
     with pytest.raises(PermissionError, match="a link that another user made"):
         atomic_file.replace_file(tmp_path / "link", "s3cr3t")
     assert not (tmp_path / "file").exists()
@@ -51,11 +50,40 @@ def test_a_kill_at_any_moment_leaves_the_whole_file(tmp_path: Path) -> None:
         assert file.read_text() == "s3cr3t" * 10000
 
 
-def test_a_pipe_without_a_name_is_written_to() -> None:
+def test_result_is_written_to_a_pipe_without_a_name() -> None:
     read, write = os.pipe()
     with os.fdopen(write, "wb"), os.fdopen(read, "rb") as pipe:
-        atomic_file.replace_file(Path(f"/dev/fd/{write}"), "the page")
+        atomic_file.write_result(Path(f"/dev/fd/{write}"), "the page")
         assert os.read(pipe.fileno(), 100) == b"the page"
+
+
+def test_result_for_a_pipe_that_nobody_reads_is_an_error(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="No such device or address") as failure:
+        atomic_file.write_result(pipe, "the page")
+    assert failure.value.filename == str(pipe)
+
+
+def test_named_pipe_in_place_of_a_secret_is_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "token"
+    os.mkfifo(pipe)
+    atomic_file.replace_file(pipe, "s3cr3t")
+    assert pipe.is_file()
+    assert pipe.read_text() == "s3cr3t"
+
+
+def test_device_is_not_replaced() -> None:
+    with pytest.raises(OSError, match="it is a device, which keeps nothing"):
+        atomic_file.replace_file(Path("/dev/null"), "s3cr3t")
+
+
+def test_link_to_itself_is_an_error(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("link")
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        atomic_file.write_result(link, "the page")
+    assert list(tmp_path.iterdir()) == [link]
 
 
 def test_half_of_a_character_is_refused(tmp_path: Path) -> None:
