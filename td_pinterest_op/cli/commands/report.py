@@ -80,8 +80,7 @@ def report(
     write_report_page(output, page)
     if common.as_json:
         screen.print_json({"file": str(output), "entries": len(runs)})
-    elif not common.quiet:
-        screen.print_line(f"Wrote {output}, from {format_count(len(runs), runs[0].kind, 'runs and status checks')}")
+    common.print_note(f"Wrote {output}, from {format_count(len(runs), runs[0].kind, 'runs and status checks')}")
 
 
 def read_history_entries(history: str, *, audience_id: str | None, env_file: Path | None) -> list[ReportEntry]:

@@ -1,6 +1,8 @@
 """`td-pinterest report`, and the history next to an audience."""
 
+import fcntl
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -52,12 +54,24 @@ def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_report_is_written_from_a_file(at_terminal: Terminal, page: Path) -> None:
     ran = at_terminal("report", "stats.json", "-o", page)
-    assert Ran(code=0, out="Wrote page.html, from 1 run\n", err="") == ran
+    assert Ran(code=0, out="", err="Wrote page.html, from 1 run\n") == ran
     guard.check(page.read_text(), "the page")
     assert "1000 people were added." in page.read_text()
     page.unlink()
     assert Ran(code=0, out="", err="") == at_terminal("report", "stats.json", "-o", page, "--quiet")
     assert page.exists()
+
+
+@pytest.mark.usefixtures("page")
+def test_report_to_a_pipe_is_the_page_alone(at_terminal: Terminal) -> None:
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as pipe, os.fdopen(write, "wb"):
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 1 << 20)  # holds the whole page
+        ran = at_terminal("report", "stats.json", "-o", f"/dev/fd/{write}")
+        text = pipe.read1(1 << 20).decode()
+    assert Ran(code=0, out="", err=f"Wrote /dev/fd/{write}, from 1 run\n") == ran
+    assert text.startswith("<!doctype html>")
+    assert text.endswith("</html>")
 
 
 def test_report_is_written_from_standard_input(
