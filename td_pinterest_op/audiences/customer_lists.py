@@ -1,13 +1,6 @@
-"""Name, find, create and fill the customer lists of this operator.
+"""Find, create and fill the customer lists of this operator, which it knows by their names."""
 
-By their names, `{audience name} (td {session key} {jobs} {fingerprint} {records})`, a rerun of a session, or a second
-run of its task (digdag is at-least-once), finds the list that another try has begun, and a run knows whether a list is
-newer than its own. Version 0.5 did not write the number of records.
-"""
-
-import hashlib
 import logging
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,77 +8,15 @@ from functools import partial
 from itertools import takewhile
 
 from td_pinterest_op.audiences.consistency import create_once, repeat_until_list_is_ready, wait_out_listing_lag
+from td_pinterest_op.audiences.list_name import ListName, parse_list_name
 from td_pinterest_op.errors import ExportError, RequestRefusedError
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.api import Api, CustomerList, build_age_key
 from td_pinterest_op.records.digests import DIGEST_BYTES
-from td_pinterest_op.records.prepared import SINGLE_DIGEST_LAYOUT, Batch, compute_fingerprint
+from td_pinterest_op.records.prepared import SINGLE_DIGEST_LAYOUT, Batch
 from td_pinterest_op.redaction.secret import escape_for_message
 
 log = logging.getLogger(__name__)
-
-NO_JOB_MARK = "-"
-"""Replaces the job ids in the name of a list for which no query ran."""
-_LIST_NAME_PATTERN = re.compile(
-    r"(?P<audience>.*) \(td (?P<session>[0-9a-f]{8}) "
-    r"(?P<jobs>(?:[0-9]{1,40}|-)(?:\+[0-9]{1,40})?) (?P<fingerprint>[0-9a-f]{8})(?: (?P<records>[0-9]{1,12}))?\)",
-    re.DOTALL,
-)
-# A list's name may have 255 characters; 65 of them follow the audience's name.
-_LONGEST_AUDIENCE_PART = 190
-_NAME_HASH_DIGITS = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class ListName:
-    """The parts of a list's name.
-
-    `jobs`: the id of the job that selected the people and, after a plus sign, of the last job of an opt-out or consent
-    list. Examples: "1000002", "1000002+1000007", and NO_JOB_MARK for no query.
-    """
-
-    audience: str
-    session: str  # the key of the digdag session, eight hex digits
-    jobs: str
-    fingerprint: str  # a hash of the list's records, eight hex digits
-    records: int | None  # how many records the list was made for; None in a name of version 0.5
-
-    def __str__(self) -> str:
-        records = "" if self.records is None else f" {self.records}"
-        return f"{self.audience} (td {self.session} {self.jobs} {self.fingerprint}{records})"
-
-    @property
-    def dummy_record_count(self) -> int | None:
-        """How many records an empty list was created with: 0, or 1 that is nobody's. None for a list with people."""
-        if self.fingerprint != compute_fingerprint():
-            return None
-        return self.records or 0
-
-    def has_newer_jobs(self, other: "ListName") -> bool | None:
-        """Whether the job ids here are greater than those in `other`. None if equal or not comparable."""
-        ids = self.jobs.split("+")
-        other_ids = other.jobs.split("+")
-        if self.jobs == other.jobs or NO_JOB_MARK in (*ids, *other_ids):
-            return None
-        return list(map(int, ids)) > list(map(int, other_ids))
-
-
-def shorten_for_list_name(name: str) -> str:
-    """Return an audience's name as in its lists' names: a long one is cut, and its hash follows."""
-    if len(name) <= _LONGEST_AUDIENCE_PART:
-        return name
-    whole = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_NAME_HASH_DIGITS]
-    return f"{name[: _LONGEST_AUDIENCE_PART - _NAME_HASH_DIGITS - 1]} {whole}"
-
-
-def parse_list_name(customer_list: CustomerList | None) -> ListName | None:
-    """Return the parts of a list's name, or None if there is no list or this operator did not name it."""
-    match = _LIST_NAME_PATTERN.fullmatch(customer_list.name) if customer_list else None
-    if not match:
-        return None
-    parts = match.groupdict()
-    records = parts.pop("records")
-    return ListName(**parts, records=None if records is None else int(records))
 
 
 @dataclass(kw_only=True)

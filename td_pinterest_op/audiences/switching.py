@@ -8,7 +8,8 @@ import logging
 from dataclasses import dataclass, replace
 
 from td_pinterest_op.audiences.consistency import request_switch, wait_out_read_lag
-from td_pinterest_op.audiences.customer_lists import ListName, TargetList, find_own_lists, parse_list_name
+from td_pinterest_op.audiences.customer_lists import TargetList, find_own_lists
+from td_pinterest_op.audiences.list_name import ListName, parse_list_name
 from td_pinterest_op.audiences.lookup import find_used_list, read_audience_until_found
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
 from td_pinterest_op.pinterest.api import Api, Audience, CustomerList, build_age_key
@@ -131,7 +132,7 @@ class ListSwitcher:
         newer = {made.id: name for made in own if (name := self._parse_name_of_newer_run(made))}
         used_ids = {each.customer_list_id for each in self.api.list_audiences()} if newer else set()
         for list_id, name in newer.items():
-            has_same_people = not name.has_newer_jobs(mine) and name.fingerprint == mine.fingerprint
+            has_same_people = not name.jobs.is_newer_than(mine.jobs) and name.fingerprint == mine.fingerprint
             if list_id not in used_ids and not has_same_people:
                 raise AudienceError(
                     f"the switch of {audience.label} to customer list {self.target.id} (job {mine.jobs}) took long, "
@@ -144,7 +145,7 @@ class ListSwitcher:
         target = self.target
         if name is None or made.id == target.id:
             return None
-        is_newer = name.has_newer_jobs(target.name)
+        is_newer = name.jobs.is_newer_than(target.name.jobs)
         if is_newer is None:
             is_newer = target.id != "" and build_age_key(made.id) > build_age_key(target.id)
         elif self.replaces_newer:

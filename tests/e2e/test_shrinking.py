@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import LimitError
-from tests.e2e.audiences import ADD, CREATE, NEW, NEXT_DAY, REPLACE, fingerprint, session_task_key, settings_of
+from tests.e2e.audiences import ADD, CREATE, NEW, NEXT_DAY, REPLACE, settings_of
 from tests.exporting import Services, digests, people
 
 OVER_OLD = NEW | {"if_exists": "replace"}
@@ -55,14 +55,9 @@ def test_adds_since_make_the_limit_lenient(services: Services) -> None:
     assert services.pinterest.members_of_audience(settings["audience_id"]) == digests(60)
 
 
-@pytest.mark.parametrize("is_of_0_5", [True, False], ids=["of version 0.5", "of somebody else"])
-def test_list_without_a_number_cannot_be_judged(
-    services: Services, caplog: pytest.LogCaptureFixture, is_of_0_5: bool
-) -> None:
+def test_list_without_a_number_cannot_be_judged(services: Services, caplog: pytest.LogCaptureFixture) -> None:
     settings = settings_of(services, REPLACE, people(480)) | {"max_leave_ratio": 0.5}
     (used,) = services.pinterest.lists.values()
-    if is_of_0_5:
-        used.name = f"Shoppers (td {session_task_key()} 7 {fingerprint(digests(480))})"
     services.export(settings, job_id=services.job(people(47)))
     said = [each.message for each in caplog.records if each.levelno == logging.WARNING]
     assert [text for text in said if f"customer list {used.id}" in text and "max_leave_ratio" in text] != []

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from td_pinterest_op.audiences.actions import Clear, Create, Replace
 from td_pinterest_op.audiences.consistency import POLL_WAITS
-from td_pinterest_op.audiences.customer_lists import parse_list_name
+from td_pinterest_op.audiences.list_name import ListJobs, parse_list_name
 from td_pinterest_op.errors import AudienceError, StoppedError
 from td_pinterest_op.http.transport import RawResponse, Transport
 from td_pinterest_op.pinterest.api import CustomerList, build_age_key
@@ -216,17 +216,18 @@ class World:
             filled = lists[stats["customer_list_id"]]
             other = parse_list_name(CustomerList(id=filled.id, name=filled.name, uploaded=None))
             assert other
-            is_newer = other.has_newer_jobs(name)
+            is_newer = other.jobs.is_newer_than(name.jobs)
             has_same_people = other.fingerprint == name.fingerprint
             is_older = build_age_key(filled.id) <= build_age_key(used.id)
             is_right = is_newer is False or (is_newer is None and (is_older or has_same_people))
             is_told = any(used.id in text and filled.id in text for text in self.warnings)
             assert is_right or is_told or self.died
 
-    def find_allowed(self, jobs: str) -> set[str]:
+    def find_allowed(self, jobs: ListJobs) -> set[str]:
         """Return the digests of the people of a job who were not on the list of opt-outs of another job."""
-        people_job, list_job = jobs.split("+")
-        return self.read_job(people_job) - self.read_job(list_job)
+        assert jobs.people
+        assert jobs.withheld
+        return self.read_job(jobs.people) - self.read_job(jobs.withheld)
 
     def read_job(self, job_id: str) -> set[str]:
         """Return the digests of the people in a job's result."""

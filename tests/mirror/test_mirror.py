@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.customer_lists import ListName
+from td_pinterest_op.audiences.list_name import ListJobs, ListName
 from td_pinterest_op.records.prepared import compute_fingerprint
 from tests import guard
 from tests.emulators.td import JobFault
@@ -489,7 +489,7 @@ def test_mirror_follows_identifiers_in_any_columns(
     assert used.list_type == ("IDFA" if "idfa" in query else "EMAIL")
 
 
-EMPTY = ListName(audience="Shop's", session="0a0a0a0a", jobs="-", fingerprint=compute_fingerprint(), records=0)
+EMPTY = ListName(audience="Shop's", session="0a0a0a0a", jobs=ListJobs(), fingerprint=compute_fingerprint(), records=0)
 OF_NOBODY = replace(EMPTY, records=1)
 
 

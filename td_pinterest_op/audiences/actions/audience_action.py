@@ -9,7 +9,7 @@ from functools import partial
 from typing import ClassVar
 
 from td_pinterest_op.audiences.consistency import create_once, wait_out_listing_lag, wait_out_read_lag
-from td_pinterest_op.audiences.customer_lists import parse_list_name, shorten_for_list_name
+from td_pinterest_op.audiences.list_name import parse_list_name, shorten_for_list_name
 from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_list, require_writable_audience
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender

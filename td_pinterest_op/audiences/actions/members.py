@@ -1,17 +1,13 @@
 """The actions that change the people of an audience: in the list that it uses, or by a switch to a new list."""
 
 import logging
+from dataclasses import replace
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction, Step, get_list_id
 from td_pinterest_op.audiences.consistency import request_new_audience, wait_out_listing_lag
-from td_pinterest_op.audiences.customer_lists import (
-    NO_JOB_MARK,
-    ListName,
-    TargetList,
-    parse_list_name,
-    shorten_for_list_name,
-)
+from td_pinterest_op.audiences.customer_lists import TargetList
+from td_pinterest_op.audiences.list_name import ListJobs, ListName, parse_list_name, shorten_for_list_name
 from td_pinterest_op.audiences.lookup import find_used_list, read_audience_until_found
 from td_pinterest_op.audiences.switching import ListSwitcher
 from td_pinterest_op.audiences.usage import require_unused
@@ -118,12 +114,12 @@ class MembersAction(AudienceAction):
 
         `existing`: the audience that will use the list, None if it does not exist yet.
         """
-        jobs = self.stats.job_id
-        if not jobs:  # a clear takes those of the list that it replaces: no retry of an older replace is newer
+        jobs = ListJobs(people=self.stats.job_id)
+        if not jobs.people:  # a clear takes those of the list that it replaces: no retry of an older replace is newer
             cleared = parse_list_name(find_used_list(self._api, existing)) if existing else None
-            jobs = cleared.jobs if cleared else NO_JOB_MARK
+            jobs = cleared.jobs if cleared else ListJobs()
         if self.stats.list_jobs:
-            jobs += f"+{max(map(int, self.stats.list_jobs.values()))}"
+            jobs = replace(jobs, withheld=max(self.stats.list_jobs.values(), key=int))
         records = prepared if prepared.record_count else PreparedRecords()  # whose type is EMAIL
         name = ListName(
             audience=shorten_for_list_name(audience_name),

@@ -10,7 +10,7 @@ from typing import cast
 
 from td_pinterest_op.audiences.actions.audience_action import Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
-from td_pinterest_op.audiences.customer_lists import parse_list_name
+from td_pinterest_op.audiences.list_name import parse_list_name
 from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_list
 from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
 from td_pinterest_op.mirroring.ledger import JOINERS, LEAVERS, REPLACE_MODE, REPLACEMENT, UNSURE_LEAVERS, Ledger

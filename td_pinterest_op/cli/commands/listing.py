@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from td_pinterest_op.audiences.customer_lists import parse_list_name
+from td_pinterest_op.audiences.list_name import parse_list_name
 from td_pinterest_op.audiences.usage import CAMPAIGN_READER_ROLES, find_ad_groups_using
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.commands.report import history_option, read_history_entries
@@ -166,7 +166,7 @@ def _build_customer_list_row(content: Mapping[str, Any], used_by: Sequence[str])
         "used_by": sorted(used_by),
         "left_behind": not used_by,
         "session": name and name.session,
-        "job_id": name and name.jobs,
+        "job_id": name and str(name.jobs),
         "created": parse_time(content.get("created_time")),
         "changed": parse_time(content.get("updated_time")),
     }
