@@ -1,5 +1,6 @@
 """The places where `authorize` stores secrets. No secret is ever an argument of another program."""
 
+import contextlib
 import json
 import shlex
 import shutil
@@ -52,8 +53,9 @@ def make_store_function(kind: str, arguments: Sequence[str], environ: Mapping[st
             raise SettingsError(
                 f"there is no folder {path.parent} for the file {path.name}: create it, or name another file"
             )
-        if path.exists():
-            # What cannot be read could not be written either, once Pinterest has issued a token.
+        # What cannot be read, such as a link to itself, could not be written either, once Pinterest has issued a token.
+        with contextlib.suppress(FileNotFoundError):
+            path.stat()
             files.read_env_file(path, "--to file")
         return partial(_store_in_file, path=path)
     if kind == "td":

@@ -35,6 +35,7 @@ def _store(values: Mapping[str, str], kind: str, *place: str | Path, **environ: 
         (["td", "shop"], "there is no td command on the PATH"),
         (["file", "no/secrets.env"], "there is no folder no for the file secrets.env"),
         (["file", "binary"], "the file binary of --to file cannot be read: it is not UTF-8 text"),
+        (["file", "link"], "link cannot be read or written: Too many levels of symbolic links"),
         (["server", "http://digdag.test", "shop"], "http://digdag.test must be an https address"),
     ],
 )
@@ -43,6 +44,7 @@ def test_an_unusable_target_is_an_error_before_any_question(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("binary").write_bytes(b"\xff\xfe")
+    Path("link").symlink_to("link")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert terminal("authorize", "--to", *place).failed(f"error: {said}")
     assert Path("binary").read_bytes() == b"\xff\xfe"
