@@ -8,9 +8,9 @@ The layers, from the entry points down. A module imports only from lines below i
     erase  export  status   the same, one operator each
     audiences/              the actions, customer lists, sending in batches
     mirroring/              an audience that follows a query: the ledger, the plan, the statements
-    withholding/            reading rows; opt-outs, consent, control group: one rule, in Python and in SQL
-    trino/                  the SQL that the warehouse runs: hashing, withholding, rejected rows
-    records/                values to unique records, through a spool on disk; limits and the plan
+    withholding/            opt-outs, consent, control group: the rule in Python, for rows that are read here
+    trino/                  the SQL that the warehouse runs: hashing, the same rule for withholding, rejected rows
+    records/                rows to unique records, through a spool on disk; limits
     task_runtime/           the digdag task: parameters, services, log, signals, the refresh token's store
     report/                 statistics as an HTML page
     run_history/            a row for each run in the user's warehouse

@@ -24,6 +24,7 @@ from td_pinterest_op.mirroring.ledger import require_ledger_columns
 from td_pinterest_op.records.columns import find_identifier_columns
 from td_pinterest_op.records.limits import check_invalid_values
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
+from td_pinterest_op.records.readers import IdentifierRecordReader
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.secret import mask_and_escape
 from td_pinterest_op.run_history.history_table import build_run_row
@@ -43,7 +44,6 @@ from td_pinterest_op.treasure_data.tables import list_tables
 from td_pinterest_op.treasure_data.user_sql import HASHING_ENGINES
 from td_pinterest_op.trino.hashed_query import UserQuery, prepend_comments
 from td_pinterest_op.trino.withholding_sql import build_list_digests_select
-from td_pinterest_op.withholding.readers import IdentifierRecordReader
 
 log = logging.getLogger(__name__)
 

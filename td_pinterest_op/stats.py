@@ -6,7 +6,7 @@ values: each non-null value of a row is an identifier.
 
 # To add a figure:
 # 1. Test it where it is counted. Write the golden files again (`GOLDEN=write scripts/test tests/e2e/cli`).
-# 2. Add a field to `Stats` or `RequestCounts`, and count there: rows in withholding/readers.py
+# 2. Add a field to `Stats` or `RequestCounts`, and count there: rows in records/readers.py
 #    (tests/e2e/test_rows.py), people of a mirror in mirroring/mirror_run.py (tests/mirror/test_mirror.py), records in
 #    audiences/sender.py (tests/unit/audiences/test_sender.py), requests in pinterest/client.py
 #    (tests/unit/pinterest/test_client.py).

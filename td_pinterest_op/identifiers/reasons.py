@@ -8,7 +8,7 @@
 # 3. Write the rule. That of one type is in identifiers/identifier_types.py three times: the pattern by which a block of
 #    values is recognised, the function for the others, and SQL (what SQL cannot judge must be `unsure` there, or a
 #    mirror would send what an add rejects). A rule of all types is in records/digests.py and trino/hashing_sql.py, one
-#    of rows in withholding/readers.py. It also holds for removals, erasures and lists: whoever was sent before can then
+#    of rows in records/readers.py. It also holds for removals, erasures and lists: whoever was sent before can then
 #    not be named any more.
 # 4. Add its row to docs/reference.md ("Identifiers").
 import enum

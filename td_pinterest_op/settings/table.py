@@ -10,7 +10,7 @@ A setting is a field of a dataclass, and the field's name is the key. Each entry
 # 2. Declare it in `ExportSettings` or a class that it inherits, with its type (settings/types.py), its default, and the
 #    helper for the actions that use it. `restricts=True` makes an action that cannot honour it refuse it.
 # 3. Use `settings.NAME` in the place of its subject: the request (audiences/request.py), reading rows
-#    (withholding/readers.py), records (records/prepared.py), their limits (records/limits.py, also for the mirror), an
+#    (records/readers.py), records (records/prepared.py), their limits (records/limits.py, also for the mirror), an
 #    action (audiences/actions/), sending (audiences/sender.py). If it depends on another setting, add a rule to
 #    settings/parse.py.
 # 4. If a single run may set it, add it to `FOR_THIS_RUN_SETTING_NAMES` and docs/how-to.md ("One run with other

@@ -1,4 +1,4 @@
-"""Reads the people of a query, and decides which of them are sent and which are withheld.
+"""Decides which people of a query are sent, and which are withheld.
 
 A person is a row of the query, and is withheld for the first reason that applies: any of the identifiers is on the
 opt-out list (`suppress`); there is a consent list (`consent`), and none is on it; the person is in the control group, a
@@ -6,7 +6,8 @@ fixed share of the people. What a suppressed person, or one in the control group
 else who holds it too is sent without it. A row without the key of a control group is not sent, but if its person has
 opted out, what the row holds is sent for nobody.
 
-`lists` reads the lists, as sorted digests. `readers` reads the people's rows in blocks, and hands their identifiers to
-`people`. After the last row, `people` compares all digests with the lists and decides. Then `readers` stores the
-records that are left. In a mirror, the warehouse applies the same rule, in SQL: `withholding_sql`.
+`lists` reads the lists, as sorted digests. `filtered_readers` reads the people's rows in blocks, and hands their
+identifiers to `people`. After the last row, `people` compares all digests with the lists and decides. Then
+`filtered_readers` stores the records that are left. In a mirror, the warehouse applies the same rule, in SQL:
+`trino/withholding_sql`.
 """

@@ -9,6 +9,7 @@ from td_pinterest_op.errors import LimitError, extend_errors
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import IdentifierColumn, find_withholding_list_columns
 from td_pinterest_op.records.limits import check_expected_value_kind, format_reason_counts
+from td_pinterest_op.records.readers import IdentifierRecordReader
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ExportSettings
@@ -19,7 +20,6 @@ from td_pinterest_op.treasure_data.td_api import TreasureData
 from td_pinterest_op.treasure_data.user_sql import HASHING_ENGINES
 from td_pinterest_op.trino.hashed_query import UserQuery, describe_query, open_hashed_rows
 from td_pinterest_op.withholding.people import WithholdingListDigests
-from td_pinterest_op.withholding.readers import IdentifierRecordReader
 
 log = logging.getLogger(__name__)
 

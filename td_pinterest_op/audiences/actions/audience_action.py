@@ -25,8 +25,8 @@ from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.trino.hashed_query import UserQuery, describe_query, open_hashed_rows
+from td_pinterest_op.withholding.filtered_readers import open_record_reader
 from td_pinterest_op.withholding.lists import fetch_list_columns, open_lists
-from td_pinterest_op.withholding.readers import open_record_reader
 
 log = logging.getLogger(__name__)
 

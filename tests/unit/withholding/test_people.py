@@ -20,18 +20,19 @@ from td_pinterest_op.records import spool
 from td_pinterest_op.records.columns import IdentifierColumn, find_withholding_list_columns
 from td_pinterest_op.records.digests import ColumnIdentifiers
 from td_pinterest_op.records.prepared import Batch
+from td_pinterest_op.records.readers import IdentifierRecordReader
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import WITHHELD_REASONS, Stats
 from td_pinterest_op.treasure_data.job import Job
+from td_pinterest_op.withholding.filtered_readers import open_record_reader
 from td_pinterest_op.withholding.people import (
     MultiIdentifierPeople,
     SingleIdentifierPeople,
     WithholdingListDigests,
     assign_control,
 )
-from td_pinterest_op.withholding.readers import IdentifierRecordReader, open_record_reader
 from tests.campaigns import examples
 from tests.e2e.audiences import is_in_control
 from tests.exporting import digest, drop_none

@@ -8,9 +8,9 @@ import pytest
 from td_pinterest_op.identifiers.identifier_types import TYPES
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import IdentifierColumn
+from td_pinterest_op.records.readers import IdentifierRecordReader, RowRecordReader
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.withholding.readers import IdentifierRecordReader, RowRecordReader
 from tests.exporting import digest
 
 DEVICE = "0123abcd-89ef-4cde-8f01-23456789abcd"
