@@ -13,9 +13,9 @@ from typing import Any
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction
+from td_pinterest_op.audiences.plan import describe_plan
 from td_pinterest_op.audiences.request import ExportRequest, parse_task_request
 from td_pinterest_op.errors import ExportError, JobError, SettingsError, StoppedError, TreasureDataError
-from td_pinterest_op.records.limits import describe_plan
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.runtime.text import format_count
@@ -104,14 +104,7 @@ def run_request(
             finally:
                 stats.reading_seconds = clock() - begin
             steps = action.plan_steps(prepared)
-            plan = describe_plan(
-                settings,
-                stats,
-                batch_count=sum(step.batch_count for step in steps),
-                changes=[step.description for step in steps],
-                other_request_count=sum(step.request_count for step in steps),
-            )
-            reporter.show_plan_for_approval(plan)
+            reporter.show_plan_for_approval(describe_plan(settings, stats, steps))
             if not settings.dry_run:
                 begin = clock()
                 try:

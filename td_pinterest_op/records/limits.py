@@ -1,7 +1,6 @@
-"""Describe what an export is about to do (its plan), and check the limits that stop it."""
+"""Check the limits of the settings that stop an export before the first write."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 from td_pinterest_op.errors import InvalidRowsError, LimitError
 from td_pinterest_op.runtime.text import format_count
@@ -10,35 +9,6 @@ from td_pinterest_op.stats import Stats
 
 MOST_NAMED_INVALID_ROWS = 10  # how many row numbers an error lists
 TOLERATED_UNEXPECTED_SHARE = 0.01  # the part of the valid values that may be of another kind than `expect_values`
-_MEMBERS_REMAIN_NOTE = (
-    "  note      withheld people who are already in the audience remain in it: pinterest_erase.dig removes them"
-)
-
-
-def describe_plan(
-    settings: ExportSettings, stats: Stats, *, batch_count: int, changes: Sequence[str], other_request_count: int
-) -> str:
-    """Describe a planned export for the log, in several lines.
-
-    `batch_count`, `other_request_count`: writes with and without records. `changes`: a sentence for each thing to
-    create, change or orphan at Pinterest.
-    """
-    reasons = format_reason_counts(stats.invalid_by_reason)
-    action = settings.action
-    leaves_members = not action.drops_members and (not action.only_once or settings.if_exists == "add")
-    pace = settings.requests_per_minute
-    requests = other_request_count + batch_count
-    lines = [
-        "plan (dry run: nothing will be written):" if settings.dry_run else "plan:",
-        f"  rows      {stats.read:,} read, {stats.valid:,} valid, {stats.invalid_value_count:,} invalid"
-        + (f" ({reasons})" if reasons else ""),
-        f"  records   {stats.unique:,} unique, {stats.duplicate:,} duplicate",
-        *([f"  withheld  {stats.withheld_text}"] if stats.withheld.total() else []),
-        f"  requests  {requests:,} to write ({batch_count:,} of records), at most {pace:,} a minute",
-        *(f"  change    {change}" for change in changes),
-        *([_MEMBERS_REMAIN_NOTE] if stats.list_jobs and leaves_members else []),
-    ]
-    return "\n".join(lines)
 
 
 def check_invalid_values(settings: RecordSettings, stats: Stats) -> None:

@@ -4,7 +4,7 @@
 # 1. Declare it as settings/table.py says, in `ConnectionSettings`, a pace also in `_PACE_SETTING_NAMES`.
 # 2. Hand it below to what obeys it, and test it there (tests/unit/http, tests/unit/pinterest): http/transport.py,
 #    http/retry.py, pinterest/client.py (which says which requests count) or pinterest/rate_limit.py (for a pace).
-# 3. The time that a pace takes is in the plan (records/limits.py), in the progress (audiences/sender.py), and in the
+# 3. The time that a pace takes is in the plan (audiences/plan.py), in the progress (audiences/sender.py), and in the
 #    pages that name `requests_per_minute`.
 import contextlib
 from collections.abc import Callable, Iterator
