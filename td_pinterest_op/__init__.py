@@ -14,8 +14,9 @@ The layers, from the entry points down. A module imports only from lines below i
     task_runtime/           the digdag task: parameters, services, log, signals, the refresh token's store
     report/                 statistics as an HTML page
     run_history/            a row for each run in the user's warehouse
-    pinterest/  settings/  treasure_data/    the two services over HTTP; `result_settings`
+    pinterest/  treasure_data/    the two services over HTTP
     stats                   the counters of a run
+    settings/               `result_settings`: each setting, its type and its rules
     http/  identifiers/     one HTTP request; identifier types and their rules
     runtime/                clock, signals, files
     errors                  the error classes

@@ -34,6 +34,7 @@ from td_pinterest_op.settings.table import (
     RESTRICTING_SETTING_NAMES,
     SETTINGS_FOR_ALL_ENTRIES,
     TASK_PARAMETERS,
+    WITHHOLDING_LIST_NAMES,
 )
 from td_pinterest_op.settings.types import (
     TEXT_TYPE,
@@ -42,7 +43,7 @@ from td_pinterest_op.settings.types import (
     has_secret_reference,
     is_left_out,
 )
-from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES, Stats
+from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.process import GuardedTaskRun, log_label, may_rerun_for_renewed_token
 from td_pinterest_op.task_runtime.services import Services, connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values

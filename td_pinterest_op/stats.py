@@ -25,16 +25,13 @@ from td_pinterest_op.errors import UnexpectedError
 from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
 from td_pinterest_op.redaction.secret import defuse_templates, escape_and_quote
 from td_pinterest_op.runtime.text import format_count
+from td_pinterest_op.settings.table import WITHHOLDING_LIST_NAMES
 
 SUPPRESSED = "suppressed"
 WITHOUT_CONSENT = "without_consent"
 IN_CONTROL_GROUP = "control"
 WITHHELD_REASONS = (SUPPRESSED, WITHOUT_CONSENT, IN_CONTROL_GROUP)
 """Reasons why records are withheld; the first that applies counts."""
-SUPPRESS_LIST_NAME = "suppress"
-CONSENT_LIST_NAME = "consent"
-WITHHOLDING_LIST_NAMES = (SUPPRESS_LIST_NAME, CONSENT_LIST_NAME)
-"""The settings whose queries select who opted out, and who consented."""
 
 
 class SummaryByTense(NamedTuple):

@@ -16,13 +16,13 @@ from td_pinterest_op.settings.parse import (
 from td_pinterest_op.settings.table import (
     FOR_THIS_RUN_PARAMETER,
     FOR_THIS_RUN_SETTING_NAMES,
+    WITHHOLDING_LIST_NAMES,
     ConnectionSettings,
     ExportSettings,
     RecordSettings,
     SettingsTable,
 )
 from td_pinterest_op.settings.types import describe_value, is_left_out
-from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.outcome import add_missing_subjects, require_history_database
 from td_pinterest_op.task_runtime.task import Task, build_query_of_task, parse_api_key, parse_endpoints, read_row_source
 from td_pinterest_op.treasure_data.job import JobOrQuery

@@ -19,14 +19,13 @@ from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, NewProject, forma
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.many import build_entry_task, parse_entries
 from td_pinterest_op.settings.parse import parse_raw_settings
-from td_pinterest_op.settings.table import JOB_OPTIONS
+from td_pinterest_op.settings.table import JOB_OPTIONS, WITHHOLDING_LIST_NAMES
 from td_pinterest_op.settings.types import (
     build_suggestion_text,
     has_secret_reference,
     is_left_out,
     may_have_lost_digits,
 )
-from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.task import Task, read_sql_or_file
 
 # Also `$ {`, as in the value of a variable, which digdag does not fill in.

@@ -25,8 +25,7 @@ from td_pinterest_op.cli.project_folder import (
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST_TYPE, Audience
 from td_pinterest_op.redaction.secret import escape_for_message
-from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
+from td_pinterest_op.settings.table import WITHHOLDING_LIST_NAMES, ActionSpec
 from td_pinterest_op.task_runtime.services import Services
 
 _T = TypeVar("_T")

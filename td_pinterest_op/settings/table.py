@@ -73,6 +73,11 @@ FOR_THIS_RUN_SETTING_NAMES = (
 )
 """The settings that may be given for one run."""
 
+SUPPRESS_LIST_NAME = "suppress"
+CONSENT_LIST_NAME = "consent"
+WITHHOLDING_LIST_NAMES = (SUPPRESS_LIST_NAME, CONSENT_LIST_NAME)
+"""The settings whose queries select who opted out, and who consented."""
+
 CONSOLE_SETTING_NAMES = (
     *("type", "ad_account_id", "audience_type", "action", "audience_id", "audience_name", "audience_description"),
     *("limit_records_per_request", "ignore_invalid_records", "ignore_error", "retry_count"),

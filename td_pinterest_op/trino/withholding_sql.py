@@ -18,7 +18,8 @@ from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import get_column_position, has_single_identifier_rows
 from td_pinterest_op.records.digests import PREHASHED_DIGEST_PREFIX
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.stats import CONSENT_LIST_NAME, IN_CONTROL_GROUP, SUPPRESS_LIST_NAME, SUPPRESSED, WITHOUT_CONSENT
+from td_pinterest_op.settings.table import CONSENT_LIST_NAME, SUPPRESS_LIST_NAME
+from td_pinterest_op.stats import IN_CONTROL_GROUP, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.treasure_data.quoting import quote_literal
 from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS, UserQuery, build_column_text_sql, build_hashing_select
 from td_pinterest_op.trino.hashing_sql import build_control_draw_sql

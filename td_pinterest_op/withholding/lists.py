@@ -12,8 +12,8 @@ from td_pinterest_op.records.limits import check_expected_value_kind, format_rea
 from td_pinterest_op.records.readers import IdentifierRecordReader
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.table import ExportSettings
-from td_pinterest_op.stats import SUPPRESS_LIST_NAME, Stats
+from td_pinterest_op.settings.table import SUPPRESS_LIST_NAME, ExportSettings
+from td_pinterest_op.stats import Stats
 from td_pinterest_op.treasure_data.job import JobOrQuery
 from td_pinterest_op.treasure_data.result import open_job_rows
 from td_pinterest_op.treasure_data.td_api import TreasureData

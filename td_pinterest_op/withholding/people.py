@@ -26,7 +26,8 @@ from td_pinterest_op.records.columns import IdentifierColumn
 from td_pinterest_op.records.digests import DIGEST_BYTES, ColumnIdentifiers
 from td_pinterest_op.records.spool import BUCKET_COUNT, DigestBuckets, Spool, split_by_width
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.stats import CONSENT_LIST_NAME, IN_CONTROL_GROUP, SUPPRESS_LIST_NAME, SUPPRESSED, WITHOUT_CONSENT
+from td_pinterest_op.settings.table import CONSENT_LIST_NAME, SUPPRESS_LIST_NAME
+from td_pinterest_op.stats import IN_CONTROL_GROUP, SUPPRESSED, WITHOUT_CONSENT
 from td_pinterest_op.trino.hashed_query import CONTROL_MODULUS
 
 # An identifier's digest, and the number of a person who holds it: from 0, in the order of adding.

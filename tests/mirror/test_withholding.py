@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, join_with_or
-from td_pinterest_op.stats import SUPPRESS_LIST_NAME, WITHHOLDING_LIST_NAMES
+from td_pinterest_op.settings.table import SUPPRESS_LIST_NAME, WITHHOLDING_LIST_NAMES
 from tests.exporting import digest, digests, people
 from tests.mirror.days import DATABASE, LEDGER, World
 

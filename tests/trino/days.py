@@ -15,15 +15,8 @@ from td_pinterest_op.mirroring.ledger import Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorWarehouseSteps
 from td_pinterest_op.settings.structures import ControlGroup
-from td_pinterest_op.stats import (
-    CONSENT_LIST_NAME,
-    IN_CONTROL_GROUP,
-    SUPPRESS_LIST_NAME,
-    SUPPRESSED,
-    WITHHELD_REASONS,
-    WITHOUT_CONSENT,
-    Stats,
-)
+from td_pinterest_op.settings.table import CONSENT_LIST_NAME, SUPPRESS_LIST_NAME
+from td_pinterest_op.stats import IN_CONTROL_GROUP, SUPPRESSED, WITHHELD_REASONS, WITHOUT_CONSENT, Stats
 from td_pinterest_op.treasure_data.job import Job, JobOrQuery
 from td_pinterest_op.treasure_data.tables import ListedTable
 from td_pinterest_op.treasure_data.td_api import TreasureData

@@ -14,8 +14,8 @@ from td_pinterest_op.cli.export_task import build_source_params, run_export_task
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
+from td_pinterest_op.settings.table import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.settings.types import is_left_out
-from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.task import read_sql_or_file
 
 

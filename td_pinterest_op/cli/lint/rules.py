@@ -33,12 +33,12 @@ from td_pinterest_op.settings.table import (
     FOR_THIS_RUN_PARAMETER,
     RESTRICTING_SETTING_NAMES,
     STATUS_SETTINGS,
+    WITHHOLDING_LIST_NAMES,
     Setting,
     SettingsTable,
     build_variable_name,
 )
 from td_pinterest_op.settings.types import WrongValueError, is_left_out, may_have_lost_digits
-from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
 from td_pinterest_op.task_runtime.task import Task, parse_api_key
 
 _R = TypeVar("_R")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from td_pinterest_op.stats import WITHHOLDING_LIST_NAMES
+from td_pinterest_op.settings.table import WITHHOLDING_LIST_NAMES
 from tests.e2e.audiences import ADD, CLEAR
 from tests.e2e.restrictions import MIRROR, ROWS, check_restrictions, create_people
 from tests.exporting import Services
