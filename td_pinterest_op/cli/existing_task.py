@@ -12,9 +12,9 @@ from typing import Any
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, find_action_spec
 from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
-from td_pinterest_op.cli.lint.rules import work_inside
-from td_pinterest_op.cli.lint.workflow import DigTask, Workflow
-from td_pinterest_op.cli.lint.yaml_file import FileLine, YamlBlock
+from td_pinterest_op.cli.lint.old_workflow import DigTask, Workflow
+from td_pinterest_op.cli.lint.old_yaml import FileLine, YamlBlock
+from td_pinterest_op.cli.lint.workflow_check import work_inside
 from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, NewProject, format_yaml_value, render_yaml_mapping
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.many import build_entry_task, parse_entries

@@ -19,7 +19,7 @@ import click
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.bundled_code import collect_code, replace_code
-from td_pinterest_op.cli.lint.rules import check_workflow
+from td_pinterest_op.cli.lint.workflow_check import check_workflow
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import build_authorize_command
 from td_pinterest_op.cli.shipped_files import read_workflow_files, write_missing_files
@@ -129,7 +129,7 @@ def create_and_check_folder(folder: Path, projects: Sequence[NewProject], common
         path.rename(folder / path.name)
     unfinished.rmdir()
     # The settings of other jobs are yet to be filled in.
-    checked = [check_workflow(folder / each.workflow_file)[0].findings for each in projects if each.settings]
+    checked = [check_workflow(folder / each.workflow_file).findings for each in projects if each.settings]
     findings = list(dict.fromkeys(chain(*checked)))
     for finding in findings:
         screen.print_note(str(finding))

@@ -5,7 +5,7 @@ from pathlib import Path
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import mask_and_escape
 
-_LARGEST_FILE = 1_000_000  # bytes, of a query
+_LARGEST_FILE = 1_000_000  # bytes
 
 
 def resolve_project_path(name: str, *, key: str) -> Path:
@@ -39,13 +39,13 @@ def read_project_file(name: str, *, key: str) -> str:
     shown = mask_and_escape(name)
     try:
         if path.exists() and not path.is_file():  # to open a pipe would wait for its writer
-            problem = f"{shown} is not a regular file: name a file with a query"
+            problem = f"{shown} is not a regular file: name one"
         else:
             with path.open("rb") as file:
                 content = file.read(_LARGEST_FILE + 1)
             if len(content) <= _LARGEST_FILE:
                 return content.decode("utf-8-sig")
-            problem = f"{shown} is larger than 1 MB: name a file with a query"
+            problem = f"{shown} is larger than 1 MB: make it smaller, or name another"
     except FileNotFoundError:
         problem = f"there is no file {shown} in {mask_and_escape(str(Path.cwd()), longest=200)}: correct its name"
     except (OSError, ValueError) as error:  # ValueError: a null character in the name, or bytes that are not UTF-8

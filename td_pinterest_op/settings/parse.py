@@ -277,7 +277,8 @@ def _add_action_problems(parsed: ParsedSettings, action: ActionSpec) -> None:
         if key.restricts and given[name] not in (None, harmless) and (action.reads_rows or not key.limits_rows):
             text = f"{action.name} cannot apply this setting: remove it, or choose an action that can"
             parsed.add_problem(name, text)
-    keeps_members = "if_exists" in action.uses and given.get("if_exists") != "replace"
+    # A wrong if_exists, which is None, has its own problem.
+    keeps_members = "if_exists" in action.uses and given.get("if_exists", "fail") not in ("replace", None)
     if keeps_members and given.get("max_leave_ratio") not in (None, 1.0):
         text = f"{action.name} cannot apply this setting unless if_exists is replace"
         parsed.add_problem("max_leave_ratio", text)
@@ -291,8 +292,9 @@ def _add_action_problems(parsed: ParsedSettings, action: ActionSpec) -> None:
 def _add_combination_problems(parsed: ParsedSettings) -> None:
     values = parsed.values_with_defaults
     action = parsed.action
-    has_rows = values.get("records") == "rows"
-    if not has_rows and not set(ROW_ONLY_TYPE_NAMES).isdisjoint((values.get("columns") or {}).values()):
+    unit = values.get("records", "identifiers")  # None: a wrong value, which has its own problem
+    has_rows = unit == "rows"
+    if unit == "identifiers" and not set(ROW_ONLY_TYPE_NAMES).isdisjoint((values.get("columns") or {}).values()):
         allowed = f"allowed: {join_with_or(CUSTOMER_LIST_TYPES)}, or these with records: rows"
         text = f"{' and '.join(ROW_ONLY_TYPE_NAMES)} can be used only with records: rows; {allowed}"
         parsed.add_problem("columns", text)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.lint.rules import check_workflow
+from td_pinterest_op.cli.lint.workflow_check import check_workflow
 from td_pinterest_op.runtime.text import format_count
 
 
@@ -16,11 +16,12 @@ from td_pinterest_op.runtime.text import format_count
 @options.as_json
 @options.quiet
 def check(common: options.CommonOptions, files: tuple[Path, ...], form: str) -> int:
-    """Say what a run would say about the exports in workflows, without running anything.
+    """Say what a run would say about the tasks of this operator in workflows, without running anything.
 
     A finding is one line, `path:line: code: message`, and says how to fix it. The exit code is 1 if one is an error.
+    Nothing outside the folder of a workflow is read.
     """
-    workflows = [check_workflow(file)[0] for file in files]
+    workflows = [check_workflow(file) for file in files]
     every = list(dict.fromkeys(finding for workflow in workflows for finding in workflow.findings))
     if common.as_json:
         screen.print_json([asdict(finding) | {"path": str(finding.path)} for finding in every])
@@ -33,8 +34,12 @@ def check(common: options.CommonOptions, files: tuple[Path, ...], form: str) -> 
                 line = f"::{finding.level} file={path},line={finding.line},title={finding.code}::{message}"
             screen.print_line(line)
         findings = format_count(len(every), "finding") if every else "no findings"
-        tasks = format_count(sum(bool(task.package_class_name) for each in workflows for task in each.tasks), "task")
+        tasks = format_count(sum(each.task_count for each in workflows), "task")
         others = len({path for each in workflows for path in each.files}.difference(files))
         more = f" and {format_count(others, 'other file')}" if others else ""
-        common.print_note(f"{format_count(len(files), 'workflow')} with {tasks} of this operator{more}: {findings}")
+        unknown = sum(each.unknown_count for each in workflows)
+        not_judged = f". Values with `${{…}}` are known only to a run, and not judged: {unknown}" if unknown else ""
+        common.print_note(
+            f"{format_count(len(files), 'workflow')} with {tasks} of this operator{more}: {findings}{not_judged}"
+        )
     return 1 if any(finding.level == "error" for finding in every) else 0

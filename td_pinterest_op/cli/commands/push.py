@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.lint.rules import BUILT_IN_CONNECTOR_CODE, check_workflow
+from td_pinterest_op.cli.lint.workflow_check import BUILT_IN_CONNECTOR_CODE, check_workflow
 from td_pinterest_op.cli.secret_target import build_authorize_command
 from td_pinterest_op.cli.shipped_files import update_code
 from td_pinterest_op.errors import SettingsError, extend_errors
@@ -62,7 +62,7 @@ def push(common: options.CommonOptions, project: str, folder: Path, program: str
         )
     with extend_errors(". Nothing was pushed"):
         update_code(folder)
-    checked = [check_workflow(workflow)[0] for workflow in workflows]
+    checked = [check_workflow(workflow) for workflow in workflows]
     findings = dict.fromkeys(finding for workflow in checked for finding in workflow.findings)
     for finding in findings:
         screen.print_note(str(finding))

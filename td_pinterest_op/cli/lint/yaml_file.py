@@ -1,154 +1,170 @@
-"""YAML with the files it includes, as digdag reads it: plain values, with the line of each key."""
+"""YAML with the files that it includes, as digdag reads it: plain values, with the line of each key."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
-from td_pinterest_op.redaction.secret import escape_for_message
+from td_pinterest_op.cli.lint.findings import FileLine, Findings
+from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.redaction.secret import mask_and_escape
+from td_pinterest_op.runtime.project_file import read_project_file, resolve_project_path
 
-_WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]{0,30})")
-_YAML_CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
+_WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]{0,99})")
+_CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
 # Aliases and includes can make a small file grow without end.
-_MOST_YAML_VALUES = 50_000
-
-
-class FileLine(NamedTuple):
-    """A line of a file, counted from 1."""
-
-    path: Path
-    line: int
-
-
-@dataclass(frozen=True, kw_only=True, order=True)
-class Finding:
-    """A problem in a workflow, with the fix in its message. `level`: `error` or `warning`."""
-
-    path: Path
-    line: int
-    code: str  # the kind of problem, such as `class`
-    message: str
-    level: str = field(default="error", compare=False)
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.code}: {self.message}"
+_MOST_VALUES = 50_000
+_INCLUDE = "!include"
 
 
 class YamlBlock(dict[str, Any]):
     """A mapping of plain values, in which only whole numbers are numbers.
 
-    `place`: of the mapping. `places`: of each key. `origins`: of values that a template takes from elsewhere, by key.
+    `place`: of the mapping. `places`: of each key.
     """
 
     def __init__(self, place: FileLine) -> None:
         super().__init__()
         self.place = place
         self.places: dict[str, FileLine] = {}
-        self.origins: dict[str, FileLine] = {}
 
     def get_block(self, key: str) -> "YamlBlock":
         """Return the mapping at `key`, or an empty one with the place of the value."""
         inner = self.get(key)
-        return inner if isinstance(inner, YamlBlock) else YamlBlock(self.find_value_place(key))
+        return inner if isinstance(inner, YamlBlock) else YamlBlock(self.find_place(key))
 
-    def find_value_place(self, key: str) -> FileLine:
-        """Return the place of a value: where it is written, else its key, else the mapping."""
-        return self.origins.get(key) or self.places.get(key, self.place)
+    def find_place(self, key: str) -> FileLine:
+        """Return the place of a key, or that of the mapping without it."""
+        return self.places.get(key, self.place)
 
-    def update_with_places(self, content: Any) -> None:
+    def walk_blocks(self) -> Iterator["YamlBlock"]:
+        """Yield the mapping and all mappings inside it."""
+        yield self
+        for value in self.values():
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, YamlBlock):
+                    yield from each.walk_blocks()
+
+    def include(self, content: Any) -> None:
         """Add the members of another mapping, which take precedence; other content has none."""
         if isinstance(content, YamlBlock):
             self.update(content)
             self.places |= content.places
-            self.origins |= content.origins
 
-    def merge(self, overrides: "YamlBlock") -> "YamlBlock":
-        """Return a mapping with the members of both. Those of `overrides` take precedence, at every level."""
-        merged = YamlBlock(overrides.place)
-        merged.update_with_places(self)
-        merged.update_with_places(overrides)
-        for key, value in overrides.items():
-            below = self.get(key)
-            if isinstance(value, YamlBlock) and isinstance(below, YamlBlock):
-                merged[key] = below.merge(value)
-        return merged
+
+class _TooManyValuesError(Exception):
+    """The files have more values than a workflow may have."""
+
+
+class _Loader(yaml.BaseLoader):
+    """Composes nodes, and stops at `left`."""
+
+    left = _MOST_VALUES
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.left -= 1
+        if self.left < 0:
+            raise _TooManyValuesError
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
 
 class YamlReader:
-    """Reads files, and collects findings about them. `files`: those that were read."""
+    """Reads the files of the folder in which the process works, and adds to `findings`. `files`: those that were read.
 
-    def __init__(self) -> None:
-        self.findings: list[Finding] = []
+    Nothing outside the folder is read, and whatever a file holds, reading it ends.
+    """
+
+    def __init__(self, findings: Findings) -> None:
         self.files: set[Path] = set()
-        self._left = _MOST_YAML_VALUES
+        self._findings = findings
+        self._left = _MOST_VALUES
+        self._chain: list[Path] = []  # the files that are being read, each included by the one before
 
-    def add_finding(self, place: FileLine, code: str, message: str, *, level: str = "error") -> None:
-        """Add a finding, once. `level`: `error` if a run fails or does harm, else `warning`."""
-        text = escape_for_message(" ".join(message.split()))
-        finding = Finding(path=place.path, line=place.line, code=code, message=text, level=level)
-        if finding not in self.findings:
-            self.findings.append(finding)
-
-    def has_finding(self, place: FileLine) -> bool:
-        """Whether there is a finding at `place`."""
-        return any((finding.path, finding.line) == place for finding in self.findings)
-
-    def read_file(self, path: Path, included_at: FileLine | None = None) -> YamlBlock | None:
+    def read_file(self, path: Path, included_at: FileLine) -> YamlBlock | None:
         """Return a YAML file's mapping, or add a finding and return None if there is none.
 
-        `included_at`: where another file includes it.
+        `path`: relative to the folder. `included_at`: where another file includes it, or its own first line.
         """
         here = FileLine(path, 1)
         try:
-            text = path.read_bytes().decode("utf-8-sig")
+            resolved = resolve_project_path(str(path), key=_INCLUDE)
+            if resolved in self._chain:
+                self._findings.add(
+                    included_at, "yaml", f"{mask_and_escape(str(path))} includes itself: remove the line"
+                )
+                return None
+            text = read_project_file(str(path), key=_INCLUDE)
+        except SettingsError as error:
+            problem = str(error).partition(": ")[2]
+            self._findings.add(included_at, "yaml", f"{problem}. digdag refuses every workflow of the folder")
+            return None
+        self._chain.append(resolved)
+        try:
             self.files.add(path)
-            node = yaml.compose(text, Loader=yaml.BaseLoader)
+            node = self._compose(text)
             content = self._convert_node(node, here) if node else None
             if isinstance(content, YamlBlock):
                 return content
             message = "the file has no line such as `name: value`, and digdag refuses every workflow of the folder"
-        except UnicodeDecodeError:
-            message = "the file is not UTF-8: save it as UTF-8"
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             here = FileLine(path, mark.line + 1 if mark else 1)
-            problem = str(getattr(error, "problem", "it cannot be read"))
+            # What stands in quotes in it is the file's.
+            problem = str(getattr(error, "problem", None) or "it cannot be read").partition(" '")[0]
             message = f"this is not valid YAML ({problem}), and digdag refuses every workflow of the folder"
-            if "'\\t'" in problem:
+            if "'\\t'" in str(error):
                 message = "there is a tab here, where YAML allows none: indent with spaces"
-        except RecursionError:
+        except (RecursionError, _TooManyValuesError):
             message = "the file is nested too deeply, or its aliases and includes repeat too much: simplify it"
-        except (OSError, ValueError, OverflowError) as error:  # such as a name with a null character
-            here = included_at or here
-            message = f"{path} cannot be read: {getattr(error, 'strerror', None) or type(error).__name__}"
-        self.add_finding(here, "yaml", message)
+        except (ValueError, OverflowError):  # a character that Unicode does not have
+            message = "the file has a character that cannot be read: correct it"
+        finally:
+            self._chain.pop()
+        self._findings.add(here, "yaml", message)
         return None
 
+    def _compose(self, text: str) -> yaml.Node | None:
+        loader = _Loader(text)
+        loader.left = self._left
+        try:
+            node: yaml.Node | None = loader.get_single_node()
+            return node
+        finally:
+            self._left = loader.left
+            loader.dispose()
+
     def _convert_node(self, node: yaml.Node, place: FileLine) -> Any:
-        self._left -= 1
+        self._left -= 1  # once more for each alias
         if self._left < 0:
-            raise RecursionError
+            raise _TooManyValuesError
         if isinstance(node, yaml.SequenceNode):
             return [self._convert_node(item, FileLine(place.path, item.start_mark.line + 1)) for item in node.value]
         if isinstance(node, yaml.ScalarNode):
             text = node.value
             if node.style:  # in quotes, or a block of text
                 return text
-            return int(text) if _WHOLE_NUMBER.fullmatch(text) else _YAML_CONSTANTS.get(text, text)
+            return int(text) if _WHOLE_NUMBER.fullmatch(text) else _CONSTANTS.get(text, text)
         block = YamlBlock(place)
         # The mapping's own members take precedence over those of `<<`, wherever it is.
+        own_keys: set[str] = set()
         for key, value in sorted(node.value, key=lambda pair: pair[0].value != "<<"):
             here = FileLine(place.path, key.start_mark.line + 1)
-            name = str(key.value)
-            if key.tag == "!include":
-                block.update_with_places(self.read_file(place.path.parent / str(value.value), here))
-            elif name == "<<":
+            if not isinstance(key, yaml.ScalarNode) or (key.tag == _INCLUDE and not isinstance(value, yaml.ScalarNode)):
+                self._findings.add(here, "yaml", "a key, or the file to include, is no text: correct it")
+            elif key.tag == _INCLUDE:
+                block.include(self.read_file(here.path.parent / value.value, here))
+            elif key.value == "<<":
                 # Of several mappings, the first wins.
                 for each in reversed(value.value) if isinstance(value, yaml.SequenceNode) else [value]:
-                    block.update_with_places(self._convert_node(each, here))
+                    block.include(self._convert_node(each, here))
             else:
-                block[name] = self._convert_node(value, here)
-                block.places[name] = here
+                if key.value in own_keys:
+                    message = f"{mask_and_escape(key.value)} is twice in one mapping, which digdag refuses: remove one"
+                    self._findings.add(here, "yaml", message)
+                own_keys.add(key.value)
+                block[key.value] = self._convert_node(value, here)
+                block.places[key.value] = here
         return block

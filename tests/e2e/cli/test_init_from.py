@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from td_pinterest_op.cli.lint.rules import check_workflow
+from td_pinterest_op.cli.lint.workflow_check import check_workflow
 from tests.dig.config import load
 from tests.e2e.cli.test_init import CONFIGURATION, check_folder, list_files, read_settings, run_workflow
 from tests.e2e.project import ENGINES, Engine
@@ -211,7 +211,7 @@ def test_the_vendors_example_becomes_a_folder_that_sends_the_same_people(
         database=DATABASE, ad_account=AD_ACCOUNT_ID, audience=audience, client_secret="abc", refresh_token="pinr.abc"
     )
     path = write(old, {"old.dig": text, "queries/sample.sql": "SELECT email FROM people -- at $$5\n"})
-    (finding,) = [each for each in check_workflow(path)[0].findings if each.code == "built-in-connector"]
+    (finding,) = [each for each in check_workflow(path).findings if each.code == "built-in-connector"]
     assert f"`td-pinterest init FOLDER --from {path}`" in finding.message
     before = {file: file.read_bytes() for file in old.rglob("*.*")}
     ran = init("--from", path)
@@ -251,7 +251,7 @@ def test_a_task_of_the_built_in_connector_becomes_a_folder_that_sends_the_same_p
             "action: ADD_PEOPLE_TO_CURRENT_AUDIENCE\naudience_id: ${shop.audience}\n",
         },
     )
-    assert "built-in-connector" in [finding.code for finding in check_workflow(path)[0].findings]
+    assert "built-in-connector" in [finding.code for finding in check_workflow(path).findings]
     ran = init("--from", path, *options)
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
     for each in said:

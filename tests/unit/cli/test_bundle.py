@@ -20,7 +20,7 @@ from setuptools import find_packages  # type: ignore[import-untyped]
 
 from td_pinterest_op import __version__
 from td_pinterest_op.cli.bundled_code import PACKAGE_NAME, PACKAGE_PARENT, collect_code, replace_code
-from td_pinterest_op.cli.lint.rules import check_workflow
+from td_pinterest_op.cli.lint.workflow_check import check_workflow
 from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
 from tests import children
 from tests.campaigns import select_rows
@@ -100,7 +100,7 @@ def test_bundle_of_a_named_workflow_has_only_the_files_it_needs(
     workflow: str, terminal: Terminal, tmp_path: Path
 ) -> None:
     assert terminal("bundle", tmp_path, workflow).code == 0
-    found = [finding for dig in tmp_path.glob("*.dig") for finding in check_workflow(dig)[0].findings]
+    found = [finding for dig in tmp_path.glob("*.dig") for finding in check_workflow(dig).findings]
     assert [str(finding) for finding in found if finding.code in ("yaml", "value")] == []
     files = list_user_files(tmp_path)
     others = [name for name in files if name != workflow]

@@ -8,7 +8,7 @@ import pytest
 
 from tests import children
 from tests.emulators.pinterest.tokens import MARKER
-from tests.unit.cli.lint.samples import CONNECTOR, OWN, plant
+from tests.unit.cli.lint.samples import CONNECTOR, OWN
 from tests.unit.cli.running import Ran, Terminal
 
 Push = Callable[..., Ran]
@@ -136,7 +136,7 @@ def test_push_that_fails_says_so(push: Push, tmp_path: Path) -> None:
 
 
 def test_push_stops_for_errors(push: Push, tmp_path: Path, folder: Path) -> None:
-    (folder / "mine.dig").write_text(plant(OWN, "queries/people.sql → none.sql"))
+    (folder / "mine.dig").write_text(OWN.replace("queries/people.sql", "none.sql"))
     ran = push()
     assert (ran.code, read_calls(tmp_path)) == (1, [])
     assert "mine.dig:5: value: query: there is no file none.sql" in ran.err

@@ -1,9 +1,9 @@
-"""Workflows to plant mistakes in."""
+"""Workflows, and what `check` finds in them."""
 
-from collections.abc import Sequence
+import re
 from pathlib import Path
 
-from td_pinterest_op.cli.lint.rules import check_workflow
+from td_pinterest_op.cli.lint.workflow_check import check_workflow
 
 ENV = """\
   _env:
@@ -12,6 +12,13 @@ ENV = """\
     PINTEREST_CLIENT_SECRET: ${secret:pinterest.client_secret}
     PINTEREST_REFRESH_TOKEN: ${secret:pinterest.refresh_token}
 """
+SETTINGS = """\
+type: pinterest
+ad_account_id: "549755885175"
+audience_type: customer_list
+action: add_people_to_current_audience
+audience_id: "2542620905475"
+"""
 OWN = f"""\
 _export:
   td: {{database: shop}}
@@ -19,51 +26,7 @@ _export:
   py>: td_pinterest_op.export.PinterestExport
   query: queries/people.sql
   result_settings:
-    type: pinterest
-    ad_account_id: "549755885175"
-    audience_type: customer_list
-    action: add_people_to_current_audience
-    audience_id: "2542620905475"
-{ENV}"""
-ENTRY = (
-    "{name: vip, ad_account_id: '1', action: add_people_to_current_audience, audience_id: '2', "
-    "query: SELECT email FROM a}"
-)
-MANY = f"""\
-_export:
-  td: {{database: shop}}
-  audiences:
-  - {ENTRY}
-  - {ENTRY.replace("vip", "new").replace("'2'", "'3'")}
-+export:
-  py>: td_pinterest_op.many.Many
-  at_once: 4
-  result_settings: {{type: pinterest, audience_type: customer_list}}
-{ENV}"""
-ACTIVATION = f"""\
-_export:
-  td: {{database: shop}}
-  target: {{account: ''}}
-+export:
-  py>: td_pinterest_op.activation.PinterestActivation
-  later_runs: add
-  query: SELECT email FROM activation_actions_table
-  result_settings:
-    type: pinterest
-    audience_type: customer_list
-    ad_account_id: ${{target.account}}
-{ENV}"""
-ERASE = f"""\
-_export: {{td: {{database: shop}}}}
-+erase:
-  py>: td_pinterest_op.erase.PinterestErase
-  query: queries/people.sql
-  result_settings: {{ad_account_ids: "1, 2"}}
-{ENV}"""
-STATUS = f"""\
-+status:
-  py>: td_pinterest_op.status.AudienceStatus
-  result_settings: {{ad_account_id: "1", audience_ids: "2, 3", fail_on: TOO_SMALL}}
+    {SETTINGS.strip().replace(chr(10), chr(10) + "    ")}
 {ENV}"""
 CONNECTOR = """\
 +export:
@@ -76,21 +39,33 @@ FILES = {
     "queries/people.sql": "SELECT email FROM people\n",
     "queries/suppressed.sql": "SELECT email FROM opt_outs\n",
     "queries/two.sql": "SELECT email FROM a; SELECT email FROM b\n",
+    "queries/hive.sql": "SET hive.exec.parallel=true; SELECT email FROM a\n",
+    "config/export.yml": SETTINGS,
+    "config/environment.yml": ENV.partition("\n")[2].replace("    ", ""),
 }
 
 
-def plant(text: str, *changes: str) -> str:
-    """Return a workflow with changes "old → new", each applied once. The old text must be there."""
-    for change in changes:
-        old, _, new = change.partition(" → ")
-        assert old in text, old
-        text = text.replace(old, new, 1)
-    return text
-
-
-def found_in(folder: Path, text: str, files: dict[str, str] | None = None) -> Sequence[str]:
-    """The findings in a workflow, as printed, with paths in the folder. `files`: what else the folder has."""
+def write_project(folder: Path, text: str, files: dict[str, str] | None = None) -> Path:
+    """Write a project with a workflow, and return the workflow's path. `files`: what else the folder has."""
     for name, content in {**FILES, **(files or {}), "export.dig": text}.items():
         (folder / name).parent.mkdir(exist_ok=True, parents=True)
         (folder / name).write_text(content)
-    return [str(finding).removeprefix(f"{folder}/") for finding in check_workflow(folder / "export.dig")[0].findings]
+    return folder / "export.dig"
+
+
+def find_problems(folder: Path, text: str, files: dict[str, str] | None = None) -> list[str]:
+    """Return the findings in a workflow, as printed, with paths in the folder."""
+    path = write_project(folder, text, files)
+    return [str(finding).removeprefix(f"{folder}/") for finding in check_workflow(path).findings]
+
+
+def expected_problems(name: str, text: str) -> list[str]:
+    """Return the beginnings of findings that comments of a file announce, such as `# finds value: ad_account_id`."""
+    marks = [(number, re.findall(r"# finds ([^#]*)", line)) for number, line in enumerate(text.splitlines(), start=1)]
+    return [f"{name}:{number}: {said.strip()}" for number, found in marks for said in found]
+
+
+def read_workflows(name: str) -> dict[str, str]:
+    """Return the workflows in a file of this folder, by the names in the lines `=== NAME` before them."""
+    parts = (Path(__file__).parent / name).read_text().split("=== ")[1:]
+    return dict(part.split("\n", 1) for part in parts)

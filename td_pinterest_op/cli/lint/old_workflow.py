@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from td_pinterest_op.cli.lint.yaml_file import FileLine, YamlBlock, YamlReader
+from td_pinterest_op.cli.lint.old_yaml import FileLine, YamlBlock, YamlReader
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.settings.parse import parse_raw_settings
 
