@@ -25,11 +25,13 @@ from td_pinterest_op.records.columns import IdentifierColumn, has_single_identif
 from td_pinterest_op.records.digests import ColumnIdentifiers, extract_column_identifiers
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.trino.hashed_query import UserQuery, build_hashing_statement
+from td_pinterest_op.trino.rejected_rows import build_rejected_select
 from td_pinterest_op.trino.withholding_sql import (
     build_all_digests_select,
     build_list_digests_select,
     build_withholding_select,
 )
+from tests.emulators.td.sql import statements
 from tests.exporting import digest
 from tests.unit.withholding.test_people import SALT, Case, Oracle
 
@@ -64,7 +66,8 @@ class DuckDB:
 
     def load(self, table: str, columns: Mapping[str, str], rows: Rows) -> None:
         declared = ", ".join(f"{name} {type_}" for name, type_ in columns.items())
-        self.connection.execute(_translate(f"CREATE OR REPLACE TABLE {table} ({declared})"))
+        created = f"CREATE OR REPLACE TABLE {table} ({declared})"
+        self.connection.execute(sqlglot.transpile(created, read="trino", write="duckdb")[0])
         if rows:
             places = ", ".join("?" * len(columns))
             self.connection.executemany(f"INSERT INTO {table} VALUES ({places})", [_decode(row) for row in rows])
@@ -77,8 +80,7 @@ class DuckDB:
 
 
 def _translate(statement: str) -> str:
-    # Without comments: DuckDB takes an apostrophe in one for the beginning of a text.
-    return sqlglot.transpile(statement, read="trino", write="duckdb", comments=False)[0]
+    return statements(statement, dialect="trino")[0].sql
 
 
 def _decode(value: Any) -> Any:
@@ -281,3 +283,65 @@ def load_list(warehouse: Warehouse, name: str, rows: Rows) -> str:
     warehouse.load(name, {"email": "varchar", "maid": "varchar"}, rows)
     warehouse.store(f"of_{name}", build_list_digests_select(build_query(name, ["email", "maid"])))
     return f"of_{name}"
+
+
+_SHA256 = "to_hex(sha256(to_utf8({})))"
+# SQL of keys that hold an identifier of their row, from its columns.
+HIDDEN_KEYS = [
+    "email",
+    "maid",
+    "phone",
+    "upper(email)",
+    "lower(maid)",
+    "' ' || email || chr(9)",
+    "chr(65279) || maid || ' '",
+    "'mail: ' || email",
+    "'device-' || maid",
+    "maid || '-' || email",
+    "email || ',' || email",
+    "replace(maid, '-', '')",
+    "replace(upper(maid), '-', ' ')",
+    "replace(email, '@', '%40')",
+    "'<' || email || '>'",
+    "'{\"mail\": \"' || email || '\"}'",
+    "' ' || phone",
+    _SHA256.format("email"),
+    f"lower({_SHA256.format('maid')})",
+    f"'sha256:' || lower({_SHA256.format('lower(email)')})",
+    f"{_SHA256.format('email')} || {_SHA256.format('maid')}",
+    "array_join(ARRAY[email, maid], ' ')",
+    "other",
+]
+# SQL of keys that hold none.
+SHOWN_KEYS = ["customer", "'c-' || CAST(customer AS varchar)", "'5eed0001-aaaa-4bbb-8ccc-00000000000f'", "'2026-12-07'"]
+_KEY_ROWS: Rows = [
+    ["jane.doe@shop.example", DEVICE.upper(), "no-device-at-all", "+49 30 901820", 17],
+    ["jane.doe@shop.example", DEVICE, "12345", "+4930901820", 123456],
+]
+
+
+def find_shown_keys(warehouse: Warehouse) -> tuple[list[Any], list[Any]]:
+    """Return the texts of keys that the rejected rows are expected to show, and those that they show.
+
+    Each row has an address, a device id and an array, in which one value is rejected.
+    """
+    types = {"email": "varchar", "maid": "varchar", "other": "varchar", "phone": "varchar", "customer": "bigint"}
+    warehouse.load("people", types, _KEY_ROWS)
+    expected = []
+    found = []
+    for key in [*HIDDEN_KEYS, *SHOWN_KEYS]:
+        names = ["email", "maid", "idfa", "k"]
+        query = UserQuery(
+            text=f"SELECT email, maid, ARRAY[other, maid] AS idfa, {key} AS k FROM people",
+            names=names,
+            columns=[
+                IdentifierColumn(name="email", type=EMAIL, position=0),
+                IdentifierColumn(name="maid", type=MAID, position=1),
+                IdentifierColumn(name="idfa", type=IDFA, position=2, is_array=True),
+            ],
+        )
+        rows = warehouse.read(build_rejected_select(query, keys=["k"]))
+        found += [(key, *row[1:3], row[0] is None, row[3]) for row in rows]
+        is_hidden = key in HIDDEN_KEYS
+        expected += [(key, "idfa", Reason.NOT_A_DEVICE_ID.value, is_hidden, int(is_hidden))] * len(_KEY_ROWS)
+    return expected, found

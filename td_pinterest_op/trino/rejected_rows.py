@@ -2,27 +2,46 @@
 
 # To add a column: test it in tests/e2e/test_rejected_rows.py, name it below, and in docs/troubleshooting.md and
 # CHANGELOG.md. Those of a run are filled in by task_runtime/outcome.py.
+import logging
 from collections.abc import Sequence
 
 from td_pinterest_op.errors import JobError
 from td_pinterest_op.identifiers.identifier_types import ROW_ONLY_TYPE_NAMES
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import get_column_position
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.outcome import build_run_columns
 from td_pinterest_op.task_runtime.services import Services
 from td_pinterest_op.treasure_data.job import JobOrQuery, run_statement_job
 from td_pinterest_op.treasure_data.quoting import quote_literal, quote_name
+from td_pinterest_op.treasure_data.result import read_small_result
 from td_pinterest_op.treasure_data.tables import OperatorTable
 from td_pinterest_op.treasure_data.user_sql import HASHING_ENGINES
-from td_pinterest_op.trino.hashed_query import UserQuery, build_hashing_select, prepend_comments
+from td_pinterest_op.trino.hashed_query import (
+    UserQuery,
+    build_column_text_sql,
+    build_hashing_select,
+    prepend_comments,
+)
+from td_pinterest_op.trino.hashing_sql import build_lower_sql
+
+log = logging.getLogger(__name__)
 
 # The columns before the keys. Every table has a `time`, too.
 _RUN_COLUMNS = ("session_time", "session_uuid", "attempt_id", "task", "ad_account_id", "audience_id")
-# The columns after the keys: the name of the value's column, and why the value is rejected.
-_REJECTED_VALUE_COLUMNS = ("identifier", "reason")
+# The columns after the keys: the name of the value's column, why the value is rejected, and how many of the row's keys
+# are null since they hold an identifier.
+_REJECTED_VALUE_COLUMNS = {"identifier": "varchar", "reason": "varchar", "hidden_keys": "bigint"}
 RESERVED_COLUMNS = {"time", *_RUN_COLUMNS, *_REJECTED_VALUE_COLUMNS}
+# An e-mail address (also in a URL), a phone number, a digest. A device id looks like many a customer id, and is only
+# found by comparison with the identifiers of its row.
+_HIDDEN_KEY_PATTERN = r"@|%40|\A\s*\+\s*[0-9]|[0-9A-Fa-f]{64}"
+# Punctuation, blanks and signs, which make no difference when a key is compared with an identifier.
+_SEPARATOR_PATTERN = r"[^\p{L}\p{N}]"
+# Characters that an identifier has at least to be looked for inside a key; a shorter one may be there by chance.
+_SHORTEST_IDENTIFIER_INSIDE_KEY = 8
 
 
 def write_rejected_rows(
@@ -42,10 +61,14 @@ def write_rejected_rows(
         connect=lambda: services.treasure_data,
         database=settings.rejected.database or source.database,
         table=settings.rejected.table,
-        columns={"time": "bigint", **dict.fromkeys([*_RUN_COLUMNS, *names, *_REJECTED_VALUE_COLUMNS], "varchar")},
+        columns={"time": "bigint", **dict.fromkeys([*_RUN_COLUMNS, *names], "varchar"), **_REJECTED_VALUE_COLUMNS},
         identifying_columns=RESERVED_COLUMNS - {"time"},
         description="table of rejected rows",
     )
+    run = build_run_columns(services.task, now=services.timing.now())
+    run |= {"ad_account_id": stats.ad_account_id, "audience_id": stats.audience_id}
+    texts_by_column = {name: f"nullif({quote_literal(str(run[name] or ''))}, '')" for name in _RUN_COLUMNS}
+    written = f"{quote_name(table.database)}.{quote_name(table.table)}"
 
     def build_source() -> JobOrQuery:
         if not source.query or source.engine not in HASHING_ENGINES:
@@ -54,63 +77,103 @@ def write_rejected_rows(
             raise JobError(f"the query has no column {' and no '.join(missing)}, which rejected_keys names")
         if types := {column.type.name for column in query.columns} & {*ROW_ONLY_TYPE_NAMES}:
             raise JobError(f"the warehouse cannot judge the values of {' and '.join(sorted(types))}")
-        run = build_run_columns(services.task, now=services.timing.now())
-        run |= {"ad_account_id": stats.ad_account_id, "audience_id": stats.audience_id}
-        texts = [f"nullif({quote_literal(str(run[name] or ''))}, '')" for name in _RUN_COLUMNS]
-        texts += [f"CAST({quote_name(name)} AS varchar)" for name in names]
         select = build_rejected_select(query, keys=keys, control_key=settings.control.by if settings.control else None)
         if settings.hash_in == "operator" and not settings.action.needs_query:
             select += f" AND reason <> '{Reason.UNSURE.value}'"  # the operator can hash such addresses
+        selected = [str(run["time"]), *texts_by_column.values(), *map(quote_name, names), *_REJECTED_VALUE_COLUMNS]
         statement = f"""\
-INSERT INTO {quote_name(table.database)}.{quote_name(table.table)} ({", ".join(map(quote_name, table.columns))})
-SELECT {", ".join([str(run["time"]), *texts, *_REJECTED_VALUE_COLUMNS])} FROM (
+INSERT INTO {written} ({", ".join(map(quote_name, table.columns))})
+SELECT {", ".join(selected)} FROM (
 {select}
 )"""
         statement = prepend_comments(statement, "td_pinterest_op: the rejected rows of this run", query=query.text)
         return source.with_new_job_for_each_try(statement, purpose=table.description)
 
-    table.try_execute(run_statement_job, build_source)
+    def build_count_source() -> JobOrQuery:
+        conditions = [f"coalesce({name}, '') = {quote_literal(str(run[name] or ''))}" for name in _RUN_COLUMNS]
+        statement = f"""\
+-- td_pinterest_op: the hidden keys among the rejected rows of this run
+SELECT coalesce(sum(hidden_keys), 0) AS hidden_keys FROM {written}
+WHERE time = {run["time"]} AND {" AND ".join(conditions)}"""
+        return source.with_new_job_for_each_try(statement, purpose=table.description)
+
+    if table.try_execute(run_statement_job, build_source) is None:
+        return
+    for row in table.try_execute(read_small_result, build_count_source) or ():
+        if row["hidden_keys"]:
+            log.warning(
+                "%s of rejected rows hold an identifier or a digest, and are null in %s.%s: name a column in "
+                "rejected_keys that holds none, such as a customer id",
+                format_count(row["hidden_keys"], "key"),
+                table.database,
+                table.table,
+            )
 
 
 def build_rejected_select(query: UserQuery, *, keys: Sequence[str], control_key: str | None = None) -> str:
     """Return a SELECT of a query's rejected values, each with the `keys` of its row, its column and the reason.
 
-    A row without an identifier, or without a value in the column `control_key`, is listed once, without a column.
+    Keys are texts. One that holds an identifier or a digest is null, and counted in the last column, `hidden_keys`. A
+    row without an identifier, or without a value in the column `control_key`, is listed once, without a column.
     """
-    names = _choose_key_column_names(keys)
-    named = [
-        f"c{get_column_position(key, query.names)} AS {quote_name(name)}" for key, name in zip(keys, names, strict=True)
-    ]
     absences = []
-    rows = []
-    cases = []
-    for number, column in enumerate(query.columns):
-        answers = f"a{column.position}"
-        absence = f"c{column.position} IS NULL"
+    answers = []
+    identifiers = []
+    for column in query.columns:
+        place = column.position
         if column.is_array:
-            absence = f"coalesce(cardinality(filter({answers}, each -> each IS NOT NULL)), 0) = 0"
+            absences.append(f"coalesce(cardinality(filter(a{place}, each -> each IS NOT NULL)), 0) = 0")
+            answers.append(f"transform(a{place}, each -> ROW({quote_literal(column.name)}, each))")
+            identifiers.append(f"transform(CAST(c{place} AS array(varchar)), each -> {build_lower_sql('each')})")
         else:
-            answers = f"ARRAY[{answers}]"
-        absences.append(absence)
-        rows.append(f"({number}, {quote_literal(column.name)})")
-        cases.append(f"WHEN {number} THEN {answers}")
-    of_row = {" AND ".join(absences): Reason.NULL}
+            absences.append(f"c{place} IS NULL")
+            answers.append(f"ARRAY[ROW({quote_literal(column.name)}, a{place})]")
+            identifiers.append(f"ARRAY[l{place}]")
+    reasons_of_row = {" AND ".join(absences): Reason.NULL}
     if control_key:
-        of_row = {f"c{get_column_position(control_key, query.names)} IS NULL": Reason.NO_CONTROL_KEY, **of_row}
-    once = "".join(
-        f"\n    WHEN {condition} THEN CASE place WHEN 0 THEN ARRAY['{reason.value}'] END"
-        for condition, reason in of_row.items()
+        without_key = f"c{get_column_position(control_key, query.names)} IS NULL"
+        reasons_of_row = {without_key: Reason.NO_CONTROL_KEY, **reasons_of_row}
+    cases = "".join(
+        f"\n    WHEN {condition} THEN ARRAY[ROW('', '{reason.value}')]" for condition, reason in reasons_of_row.items()
     )
+    places = [get_column_position(key, query.names) for key in keys]
+    texts = "".join(f",\n    {build_column_text_sql(place)} AS k{place}" for place in places)
+    names = [quote_name(name) for name in _choose_key_column_names(keys)]
+    shown = [
+        f"CASE WHEN {_build_is_hidden_sql(f'k{place}')} THEN NULL ELSE k{place} END AS {name}"
+        for place, name in zip(places, names, strict=True)
+    ]
+    hidden = [
+        f"CASE WHEN k{place} IS NOT NULL AND {name} IS NULL THEN 1 ELSE 0 END"
+        for place, name in zip(places, names, strict=True)
+    ]
     return f"""\
-SELECT {", ".join(map(quote_name, names))}, identifier, reason
+SELECT {", ".join(names)}, identifier, reason, {" + ".join(hidden)} AS hidden_keys
 FROM (
-  SELECT {", ".join([*named, ""])}CASE WHEN {" OR ".join(of_row)} THEN '' ELSE identifier END AS identifier, CASE{once}
-    ELSE CASE place {" ".join(cases)} END END AS answers
+  SELECT {", ".join(f"k{place}" for place in places)}, {", ".join(shown)}, CASE{cases}
+    ELSE {" || ".join(answers)} END AS answers
   FROM (
+    SELECT *, transform({" || ".join(identifiers)}, each -> {_build_comparable_sql("each")}) AS identifiers{texts}
+    FROM (
 {build_hashing_select(query)}
-  ) CROSS JOIN (VALUES {", ".join(rows)}) AS columns (place, identifier)
-) CROSS JOIN UNNEST(answers) AS answers_of (reason)
+  ))
+) CROSS JOIN UNNEST(answers) AS answers_of_row (identifier, reason)
 WHERE length(reason) < 64"""
+
+
+def _build_comparable_sql(lowered: str) -> str:
+    """Return SQL for the letters and digits of the SQL expression `lowered`, a text in lower case."""
+    return f"regexp_replace({lowered}, '{_SEPARATOR_PATTERN}', '')"
+
+
+def _build_is_hidden_sql(key: str) -> str:
+    """Return SQL for whether a key's text, the SQL expression `key`, may be or hold an identifier of its row."""
+    comparable = _build_comparable_sql(build_lower_sql(key))
+    of_row = (
+        f"each <> '' AND (each = {comparable} OR "
+        f"(length(each) >= {_SHORTEST_IDENTIFIER_INSIDE_KEY} AND strpos({comparable}, each) > 0))"
+    )
+    return f"regexp_like({key}, '{_HIDDEN_KEY_PATTERN}') OR cardinality(filter(identifiers, each -> {of_row})) > 0"
 
 
 def _choose_key_column_names(keys: Sequence[str]) -> list[str]:

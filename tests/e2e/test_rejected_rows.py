@@ -86,7 +86,7 @@ def test_each_rejected_value_is_a_row_with_the_keys_and_the_run_but_no_value(ser
         ("3", "", "null"),
         (None, "email", "placeholder"),
     }
-    assert set(rows[0]) == {*about_run, "customer_id", "identifier", "reason"}
+    assert set(rows[0]) == {*about_run, "customer_id", "identifier", "reason", "hidden_keys"}
 
 
 @pytest.mark.parametrize(
@@ -155,6 +155,20 @@ def test_table_may_be_in_another_database_than_the_query(services: Services) -> 
     assert len(read_rows(services, database="shop")) == 4
 
 
+@pytest.mark.parametrize("place", [{}, MIRROR])
+def test_keys_that_hold_an_identifier_are_null_with_one_warning_of_their_number(
+    services: Services, place: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    query = "SELECT email, maid, email AS k, 'id ' || maid AS device, customer_id FROM people"
+    settings = {"rejected_keys": "k, device, customer_id", "control": {"percent": 10, "salt": "s", "by": "k"}, **place}
+    run_export(services, settings, query=query)
+    rows = read_rows(services)
+    assert {(row["k"], row["device"]) for row in rows} == {(None, None)}
+    assert {row["customer_id"] for row in rows} == {"2", "3", None}
+    (warning,) = logged_warnings(caplog)
+    assert warning.startswith("6 keys of rejected rows hold an identifier or a digest, and are null in crm.")
+
+
 # -- when there are rows
 
 
@@ -183,13 +197,14 @@ def test_dry_run_and_run_without_invalid_rows_read_the_query_once_and_make_no_ta
 def test_query_is_read_a_second_time_with_the_same_scheduled_time_and_options(services: Services) -> None:
     query = f"-- set session x = 'y'\n{QUERY}"
     run_export(services, query=query, priority="1", job_retry="2")
-    last, *_, first = services.td.jobs.all()
+    count, last, *_, first = services.td.jobs.all()
+    assert count.query.startswith("-- td_pinterest_op: the hidden keys among the rejected rows of this run\n")
     assert (last.scheduled_time, last.database) == (first.scheduled_time, first.database)
     assert last.query.startswith("-- td_pinterest_op: the rejected rows of this run\n-- set session x = 'y'\n")
     assert INSERT in last.query
     forms = [call.form for call in services.td.calls("POST", "/v3/job/issue/")]
-    assert (forms[0]["priority"], forms[-1]["priority"]) == ("1", "1")
-    assert "retry_limit" not in forms[-1]
+    assert (forms[0]["priority"], forms[-2]["priority"]) == ("1", "1")
+    assert "retry_limit" not in forms[-2]
 
 
 def test_each_entry_of_several_lists_its_own_rejected_rows(services: Services) -> None:

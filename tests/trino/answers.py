@@ -66,6 +66,9 @@ def differences(server: str) -> Iterator[str]:
     expected, actual = warehouses.compare_values(warehouse)
     if actual != expected:
         yield "the answers for values"
+    expected, actual = warehouses.find_shown_keys(warehouse)
+    if sorted(actual) != sorted(expected):
+        yield f"the keys of rejected rows: {sorted({*actual} ^ {*expected})}"
     yield from check_bytes(warehouse)
     for name, case in WITHHOLDING.items():
         wanted, found = warehouses.compare_withholding(warehouse, case)

@@ -40,8 +40,8 @@ def run_statement(services: Services, statement: str) -> list[tuple[Any, ...]]:
     ("arguments", "expected"),
     [
         (["hashed"], [(digest("ann@shop.example"), None, 1), (None, DEVICE, 2), (None, None, 3)]),
-        (["rejected"], [(2, "Mail", "not_an_email"), (3, "", "null")]),
-        (["rejected", "--key", "CUSTOMER"], [(2, "Mail", "not_an_email"), (3, "", "null")]),
+        (["rejected"], [("2", "Mail", "not_an_email", 0), ("3", "", "null", 0)]),
+        (["rejected", "--key", "CUSTOMER"], [("2", "Mail", "not_an_email", 0), ("3", "", "null", 0)]),
         (
             ["control", "--percent", "50", "--salt", "it's", "--by", "customer"],
             [("1", "sent"), ("2", "sent"), ("3", "control")],

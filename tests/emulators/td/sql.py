@@ -105,6 +105,16 @@ def _translate(tree: exp.Expr) -> exp.Expr:
         return exp.func("arg_max_null", tree.this, tree.expression)
     if isinstance(tree, exp.ArgMin):
         return exp.func("arg_min_null", tree.this, tree.expression)
+    # The fields of a row have no names.
+    if isinstance(tree, exp.Struct) and not any(isinstance(field, exp.PropertyEQ) for field in tree.expressions):
+        fields = enumerate(tree.expressions)
+        named = [exp.PropertyEQ(this=exp.to_identifier(f"f{place}"), expression=field) for place, field in fields]
+        return exp.Struct(expressions=named)
+    # Trino makes a column of each field of a row in an array.
+    if isinstance(tree, exp.Unnest) and not tree.args.get("offset") and len(tree.alias_column_names) > 1:
+        (rows,) = tree.expressions
+        select = f"SELECT UNNEST({rows.sql(dialect='duckdb')}, max_depth := 2)"
+        return exp.Lateral(this=exp.Subquery(this=sqlglot.parse_one(select, read="duckdb")), alias=tree.args["alias"])
     # DuckDB takes every number but 0 for true.
     if isinstance(tree, exp.Column) and _is_condition(tree):
         return exp.func("td_condition", tree)
