@@ -1,1 +1,1 @@
-"""The command line, `td-pinterest`: a module or a folder for each command. It has no rule of its own."""
+"""The command line, `td-pinterest`: a module or a folder for each command. It implements no rule of the operator."""

@@ -40,7 +40,7 @@ PINTEREST_SECRETS_BY_VARIABLE: Mapping[str, str] = {
 SECRETS_BY_VARIABLE: Mapping[str, str] = {"TD_API_KEY": "td.apikey", **PINTEREST_SECRETS_BY_VARIABLE}
 REFRESH_TOKEN_VARIABLE = "PINTEREST_REFRESH_TOKEN"  # noqa: S105 - a name
 _NON_SECRET_VARIABLES = ("TD_API_SERVER", "PINTEREST_API_ENDPOINT", "PINTEREST_AD_ACCOUNT_ID", "PINTEREST_AUDIENCE_ID")
-# Somebody waits at the terminal: fewer and shorter tries than in a task.
+# A person waits at the terminal, so there are fewer and shorter tries than in a task.
 _SHORT_WAIT_SETTINGS = {
     "retry_count": 3,
     "max_retry_wait_millis": 10_000,
@@ -161,7 +161,7 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
     places = {ENVIRONMENT_SOURCE: environ, f"{LOCAL_SECRETS_SOURCE} ({folder})": local, f"the file {env_file}": in_file}
     values = dict(environ)
     sources = {}
-    for place, found in reversed(places.items()):  # the first place counts
+    for place, found in reversed(places.items()):  # the first place takes precedence
         for variable in (*SECRETS_BY_VARIABLE, *_NON_SECRET_VARIABLES):
             if value := found.get(variable, "").strip():
                 values[variable] = value

@@ -33,7 +33,7 @@ def run_export_task(task: Task, credentials: Credentials, common: CommonOptions)
     """Run an export that asks the user before its first write, and return its statistics."""
     is_dry = str(task.params["result_settings"].get("dry_run", "")).lower() == "true"
     asks = not (common.yes or is_dry)
-    if asks:  # before the query's job runs in vain
+    if asks:  # before the query's job runs, which would be of no use
         screen.require_terminal(_WRITE_QUESTION)
     reporter = TerminalReporter(timing=SYSTEM_TIMING, needs_approval=asks, quiet=common.quiet)
     return export_task(task, SYSTEM_TIMING, reporter=reporter, on_new_refresh_token=credentials.make_token_saver())

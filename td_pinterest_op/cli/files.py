@@ -122,7 +122,7 @@ def read_env_file(path: Path, option: str) -> dict[str, str]:
 
 
 def parse_env_file(text: str, path: Path) -> dict[str, str]:
-    """Return the variables that an env file's text sets; the last value counts.
+    """Return the variables that an env file's text sets. The last value of a name takes effect.
 
     Raises SettingsError, which names the file, for a line that sets no variable.
     """

@@ -71,14 +71,14 @@ _common_option = partial(click.option, expose_value=False, callback=_store_in_co
 env_file = _common_option(
     "--env-file",
     type=FILE_TYPE,
-    help="A file of NAME=VALUE lines with credentials "
+    help="A file of NAME=VALUE lines, for credentials "
     "that are neither in the environment nor in the local digdag secrets.",
 )
 ad_account = _common_option("--ad-account", metavar="ID", help="The ad account.  [default: PINTEREST_AD_ACCOUNT_ID]")
 audience = _common_option("--audience", metavar="ID", help="The audience.  [default: PINTEREST_AUDIENCE_ID]")
-as_json = _common_option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-quiet = _common_option("--quiet", is_flag=True, help="Print the result alone, without notes about the work.")
-yes = _common_option("--yes", is_flag=True, help="Do not ask before the first write.")
+as_json = _common_option("--json", "as_json", is_flag=True, help="Print JSON.")
+quiet = _common_option("--quiet", is_flag=True, help="Print only the result, and no notes.")
+yes = _common_option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 def usual_options(function: _F) -> _F:
@@ -87,5 +87,5 @@ def usual_options(function: _F) -> _F:
 
 
 name_filter = click.option(
-    "--name", "name_part", metavar="TEXT", help="Only those whose name contains this, in upper or lower case."
+    "--name", "name_part", metavar="TEXT", help="Only those whose name contains TEXT, ignoring case."
 )

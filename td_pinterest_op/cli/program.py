@@ -1,8 +1,8 @@
 """The program: its commands, and the one place where an exception becomes a message and an exit code."""
 
 # To add a command:
-# 1. Test what it prints (a file in tests/e2e/cli, a table also in test_terminal.py there). If it exchanges a token in a
-#    way of its own, add it to test_signals.py there.
+# 1. Test what it prints (a file in tests/e2e/cli, a table also in test_terminal.py there). If it exchanges a token in
+#    another way, add it to test_signals.py there.
 # 2. Write a module in cli/commands, whose function has the decorator `options.command` with an example. What commands
 #    share is in cli/. It reaches Pinterest by `open_services_with_options` and `make_ad_account_api`
 #    (cli/connection.py). A new request: pinterest/api.py.
@@ -80,7 +80,7 @@ def program(context: click.Context) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, print its error, if any, and return the exit code.
 
-    0: done. 1: the command ran and something is wrong. 2: wrong usage. As shells count, 130: Ctrl-C, 143: SIGTERM, and
+    0: done. 1: the command ran and something is wrong. 2: wrong usage. As in shells, 130: Ctrl-C, 143: SIGTERM, and
     141: the reader of the output has closed it.
     """
     log.addHandler(_MESSAGE_HANDLER)

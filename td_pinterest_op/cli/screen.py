@@ -96,7 +96,7 @@ def print_line(*parts: str | StyledText, stderr: bool = False, hanging_indent: i
     _print_to(out, content, stderr=stderr)
 
 
-# Prints what is no part of the result.
+# Prints what does not belong to the result.
 print_note = partial(print_line, stderr=True)
 
 
@@ -219,5 +219,5 @@ def ask_yes_no(question: str) -> bool:
     require_terminal(question)
     try:
         return click.confirm(question, err=True)
-    except click.Abort:  # an Exception: a run would take it for an error of its own
+    except click.Abort:  # a run would report it as an error, since it is an Exception
         raise KeyboardInterrupt from None

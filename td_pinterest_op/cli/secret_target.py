@@ -107,7 +107,7 @@ def _store_with_td(secrets: SecretsByName, td_program: str, project: str) -> Sto
     # `@-`: a JSON mapping from standard input. Every user of this machine could read an argument.
     values = json.dumps({name: value.reveal() for name, value in secrets.items()})
     command = [td_program, "wf", "secrets", "--project", project, "--set", "@-"]
-    # In a session of its own: Ctrl-C at the terminal would end it in the middle.
+    # The new session keeps Ctrl-C at the terminal from ending td in the middle.
     done = subprocess.run(  # noqa: S603
         command, input=values, capture_output=True, text=True, check=False, start_new_session=True
     )

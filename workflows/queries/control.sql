@@ -2,7 +2,7 @@
 -- names, in place of the table and the condition those of the export's query. Without `by` use `td-pinterest sql
 -- control`.
 -- The rest are the operator's own rules: change the table and the columns only.
--- The arm of each person: `control` for those whom `control` of an export withholds, else `sent`.
+-- The arm of each person: `control` for those whom an export with this setting withholds, `sent` for others.
 SELECT key, CASE
     WHEN from_base(substr(to_hex(sha256(to_utf8('${String(lift.salt).replace(/'/g, "''")}' || chr(10) || key))), 1, 8), 16) % 10000
       < ${Math.round(lift.percent * 100)} THEN 'control'

@@ -50,7 +50,7 @@ _ADVICE_BY_ERROR_CODE = {
     283: _USED_CODE_ADVICE,
     None: f"{_USED_CODE_ADVICE}. Or {_WRONG_APP_ADVICE}",
 }
-# The commands by the place of the token.
+# How to delete an older token, by the place where it is.
 _DELETE_TOKEN_COMMANDS = {
     ENVIRONMENT_SOURCE: f"unset {REFRESH_TOKEN_VARIABLE}",
     LOCAL_SECRETS_SOURCE: "digdag secrets --local --delete pinterest.refresh_token",
@@ -84,7 +84,7 @@ Examples:
 @click.option(
     "--no-browser",
     is_flag=True,
-    help="Print the address to open; then ask for the address to which Pinterest redirects.",
+    help="Print the address instead of opening it; then ask for the address to which Pinterest redirects.",
 )
 @click.option(
     "--timeout", type=click.IntRange(1, 3600), default=300, show_default=True, help="Seconds to wait for your approval."
@@ -100,12 +100,12 @@ def authorize(
     no_browser: bool,
     timeout: int,
 ) -> None:
-    """Get a refresh token by consent in a browser, and store it where --to specifies.
+    """Get a refresh token by consent in a browser, and store it.
 
     Opens Pinterest's consent page, waits for the redirect to this machine, checks what was granted, shows the user and
-    the ad accounts, asks, and stores client id, client secret and refresh token: in the local digdag secrets (local),
-    the secrets of a hosted workflow project (td PROJECT), those of a project on a digdag server (server URL PROJECT),
-    or a file (file PATH).
+    the ad accounts, asks, and stores client id, client secret and refresh token where --to specifies: in the local
+    digdag secrets (local), the secrets of a hosted workflow project (td PROJECT), those of a project on a digdag server
+    (server URL PROJECT), or a file (file PATH).
 
     The app's client id and secret are those that the other commands find (PINTEREST_CLIENT_ID and
     PINTEREST_CLIENT_SECRET); if there are none, this command asks for them. No secret is an argument, and none is
@@ -154,7 +154,8 @@ def authorize(
             screen.print_note(f"The user and the ad accounts cannot be shown now: {error}")
         # The token may lack the permission to read its user: an account that the user owns has the name.
         owner = next((account.owner for account in accounts if "OWNER" in account.roles), None)
-        # Whoever reads the state in the browser's arguments can send the approval of another Pinterest user here.
+        # Other users of this machine may read the state in the browser's arguments, and could send the approval of
+        # another Pinterest user here.
         labels = [account.label + (" (read only)" if account.may_write is False else "") for account in accounts]
         screen.print_note(
             f"Approved by: {escape_and_quote(owner) if owner else 'a user that is not shown'}. "
@@ -166,7 +167,7 @@ def authorize(
         def store_secrets() -> str:
             with extend_errors(". You approved the app, but its token was lost: run the command again"):
                 place = store(issued)
-            # At once: a signal may end the command.
+            # Printed at once, since a signal may end the command.
             screen.print_note(f"The refresh token is stored in {place}.")
             return place
 
@@ -188,7 +189,7 @@ def authorize(
     else:
         screen.print_properties(facts)
     older = credentials.sources.get(REFRESH_TOKEN_VARIABLE, "")
-    # Where commands look before the target. Only digdag reads the secrets of a project.
+    # The places in which commands look before the target. Only digdag reads the secrets of a project.
     earlier = {"local": (ENVIRONMENT_SOURCE,), "file": (ENVIRONMENT_SOURCE, LOCAL_SECRETS_SOURCE)}
     for place in earlier.get(kind, ()):
         if older.startswith(place):
@@ -219,7 +220,7 @@ def _complete_app_credentials(credentials: Credentials) -> Credentials:
 
 def _open_browser_and_wait(url: str, state: str, redirect: str, timeout: int) -> RedirectParameters:
     """Open the consent page, and return the parameters with which Pinterest redirects to `redirect`."""
-    # Listening first: a browser that is logged in and has approved before comes back at once.
+    # The server listens first: a browser that is logged in and has approved before is redirected at once.
     with RedirectServer(redirect, state=state) as server:
         screen.print_note(f"Waiting at {redirect} for your approval.")
         webbrowser.open(url)

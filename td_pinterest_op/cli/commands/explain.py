@@ -30,10 +30,10 @@ ERRORS_BY_NAME: Mapping[str, type[ExportError]] = {
 @click.argument("name", metavar="[REASON|ERROR]", required=False)
 @options.as_json
 def explain(common: options.CommonOptions, name: str | None) -> None:
-    """Explain a rejection reason or an error by its name: what it means, and what to do.
+    """Explain what a rejection reason or an error means.
 
-    REASON is a name under `invalid_by_reason` in the statistics, ERROR the class in a log, such as JobError. Without a
-    name, all of them are listed.
+    The explanation says what to do about it. REASON is a name under `invalid_by_reason` in the statistics, ERROR the
+    class in a log, such as JobError. Without a name, all of them are listed.
     """
     entries: list[dict[str, Any]] = [
         {"name": known, "kind": "reason", **asdict(reason), "meaning": f"the value {reason.meaning}"}

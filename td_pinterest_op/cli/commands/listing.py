@@ -29,7 +29,7 @@ _STATUS_BY_MAY_WRITE = {None: "roles not shown", True: "may export", False: "may
 @options.name_filter
 @options.usual_options
 def accounts(common: options.CommonOptions, name_part: str | None) -> None:
-    """List the ad accounts that the token may read, with the user's roles."""
+    """List the ad accounts that the token may read."""
     with open_services_with_options(common) as services:
         rows = [
             asdict(account) | {"status": _STATUS_BY_MAY_WRITE[account.may_write]}
@@ -43,7 +43,7 @@ def accounts(common: options.CommonOptions, name_part: str | None) -> None:
 @options.name_filter
 @options.usual_options
 def audiences(common: options.CommonOptions, name_part: str | None) -> None:
-    """List the audiences of the ad account: ids, types, status, size and customer list of each."""
+    """List the audiences of the ad account."""
     with open_services_with_options(common) as services:
         rows = list(map(_build_audience_row, make_ad_account_api(services, common).list_entities("audiences")))
     _print_matching_rows(common, rows, name_part)
@@ -55,10 +55,10 @@ def audiences(common: options.CommonOptions, name_part: str | None) -> None:
 @options.name_filter
 @options.usual_options
 def lists(common: options.CommonOptions, left_behind: bool, name_part: str | None) -> None:
-    """List the customer lists of the ad account, and mark those that no audience uses.
+    """List the customer lists of the ad account, used or left behind.
 
-    Pinterest has no way to delete a customer list: a replace or a clear leaves one behind. For
-    the operator's own lists, it shows the session and the job that created them.
+    Pinterest has no way to delete a customer list: a replace or a clear leaves behind one that no audience uses. For
+    lists that the operator created, the session and the job are shown.
     """
     used_by: dict[str | None, list[str]] = {}
     with open_services_with_options(common) as services:
@@ -80,9 +80,10 @@ def lists(common: options.CommonOptions, left_behind: bool, name_part: str | Non
 @history_option
 @options.usual_options
 def audience(common: options.CommonOptions, audience_id: str | None, history: str | None) -> None:
-    """Show one audience in full: its customer list, what created that list, and the ad groups that use it.
+    """Show one audience in full.
 
-    Without ID it is the audience of PINTEREST_AUDIENCE_ID. With --history its runs and sizes over time follow.
+    Shows its customer list, what created that list, and the ad groups that use the audience. Without ID, it is the
+    audience of PINTEREST_AUDIENCE_ID. With --history, its runs and sizes over time follow.
     """
     with open_services_with_options(common) as services:
         api = make_ad_account_api(services, common)

@@ -39,8 +39,8 @@ Examples:
   td-pinterest rehearse --only list,batches --output batches.json
 """
 )
-@click.option("--only", metavar="STEP,…", help="Only these steps, and what they need.")
-@click.option("--no-large", is_flag=True, help="Leave out the step batches, those of more than 10,000 records.")
+@click.option("--only", metavar="STEP,…", help="Run only these steps, and those that they need.")
+@click.option("--no-large", is_flag=True, help="Skip the step `batches`, whose requests have more than 10,000 records.")
 @click.option(
     "--output",
     type=options.FILE_TYPE,
@@ -52,12 +52,12 @@ Examples:
 @options.ad_account
 @options.usual_options
 def rehearse(common: options.CommonOptions, only: str | None, no_large: bool, output: Path) -> None:
-    """Send test requests to find out what Pinterest does where its documentation is silent.
+    """Find out what Pinterest does where its documentation is silent.
 
-    Says first what it does and what it leaves behind, and asks. It creates customer lists and an audience of its own in
-    your ad account, with made-up people, and touches nothing of yours. It ends with a table, advice, and a file that
-    contains no id, no secret and no personal data: attach it to a bug report, or give it to `scripts/sandbox --like`,
-    which then behaves like your ad account.
+    It first says which requests it will send and what it will leave behind, and asks. It creates customer lists and an
+    audience of made-up people in your ad account, and changes nothing else there. It ends with a table, advice, and a
+    file that contains no id, no secret and no personal data: attach it to a bug report, or give it to
+    `scripts/sandbox --like`, which then behaves like your ad account.
 
     Steps: token, account, list_without_records, list, batches, at_once, records_v2, audience, move, remove.
     """

@@ -46,7 +46,11 @@ Examples:
 @click.option("--query", required=True, metavar="SQL|FILE", help="Your query, or a file with it.")
 @click.option("--database", help="Ask the warehouse for the columns of the query, by a job without rows.")
 @click.option(
-    "--engine", type=click.Choice(HASHING_ENGINES), default=HASHING_ENGINES[0], show_default=True, help="Its engine."
+    "--engine",
+    type=click.Choice(HASHING_ENGINES),
+    default=HASHING_ENGINES[0],
+    show_default=True,
+    help="The query's engine.",
 )
 @click.option(
     "--columns",
@@ -61,10 +65,10 @@ Examples:
     "keys",
     metavar="COLUMN",
     multiple=True,
-    help="rejected: the column with your key of each person; may be repeated.",
+    help="rejected: the column with your key for each person; may be repeated.",
 )
 @click.option("--percent", help="control: the share of the people that is withheld, as in the setting `control`.")
-@click.option("--salt", help="control: its salt.")
+@click.option("--salt", help="control: the salt, as in the setting `control`.")
 @click.option("--by", metavar="COLUMN", help="control: the column with the key of each person.  [default: the digest]")
 @options.env_file
 @options.quiet
@@ -78,11 +82,10 @@ def sql(
     keys: Sequence[str],
     **control: str | None,
 ) -> None:
-    """Print SQL that hashes your rows, lists rejected values or assigns a control group.
+    """Print SQL made from your query, without running it.
 
-    The SQL is made from your query, and is not run. hashed: the query with digests in place of identifiers, NULL where
-    one is rejected. rejected: your keys, with the column and the reason of each value that is rejected. control: the
-    arm of each person, `control` or `sent`.
+    hashed: the query with digests in place of identifiers, NULL where one is rejected. rejected: your keys, with the
+    column and the reason of each value that is rejected. control: the arm of each person, `control` or `sent`.
     """
     for option, value in {"key": keys, **control}.items():
         of_kind = "rejected" if option == "key" else "control"
@@ -178,7 +181,9 @@ FROM (SELECT {key} AS key FROM (
 ))
 WHERE key IS NOT NULL
 GROUP BY key"""
-    comment = "The arm of each person: `control` for those whom `control` of an export withholds, else `sent`."
+    comment = (
+        "The arm of each person: `control` for those whom an export with this setting withholds, `sent` for others."
+    )
     return prepend_comments(statement, comment, query=query.text)
 
 

@@ -282,7 +282,7 @@ class Rehearsal:
             waited = clock() - begin
             if None not in seconds or waited >= _LONGEST_WAIT_FOR_WRITE_TO_SHOW:
                 return seconds
-            # A trial app has few requests a day: the longer it takes, the rarer the looks.
+            # A trial app has few requests a day, so the polls become less frequent.
             self.services.client.rate_limiter.wait(max(_SHORTEST_POLL_SECONDS, waited / 4))
 
 
