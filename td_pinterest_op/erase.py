@@ -182,10 +182,12 @@ class _Erasure:
             except StoppedError:
                 raise
             except ExportError as error:
-                failure = error.extend(
-                    f". Pinterest was asked to remove the people, but {', '.join(ledgers[len(cleaned) :])} may "
-                    "still have them. Run this task again: repeating the whole erasure does no harm"
+                failure = error
+                error.sent = (
+                    f"Pinterest was asked to remove the people, but {', '.join(ledgers[len(cleaned) :])} may still "
+                    "have them"
                 )
+                error.advice = "Run this task again: repeating the whole erasure does no harm"
         statistics = stats.to_json()
         receipt = {
             "erased_at": services.timing.get_utc_time().isoformat(timespec="seconds"),

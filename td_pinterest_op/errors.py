@@ -12,33 +12,40 @@
     ├── StoppedError         no one: a signal ended the run, or it ends for another error
     └── UnexpectedError      the authors of this operator
 
-digdag prints message and traceback into the session log: a message says what happened, to which thing, and what to do,
-and never contains a value that could be a person, a secret, or a template for digdag. `td-pinterest explain` shows the
-first paragraph of a class's docstring, `who` must act, an `example` of a message, and the `advice`.
+An error is data: what happened, to which subjects, what was sent, and what to do. `ExportError.describe` alone puts
+that into words, and no program reads the words back. digdag prints message and traceback into the session log: a
+message never contains a value that could be a person, a secret, or a template for digdag. `td-pinterest explain` shows
+the first paragraph of a class's docstring, `who` must act, an `example` of a message, and the `general_advice`.
 """
 
 # To add an error:
 # 1. Test that it is raised, where the code is tested that raises it. One for an answer of Pinterest:
 #    pinterest/retry_policy.py.
-# 2. Add a class below, with the attributes that `explain` shows, and its name to the tree above.
+# 2. Add a class below, with the class attributes that `explain` shows, and its name to the tree above.
 # 3. Add a row to docs/reference.md ("Errors").
 import contextlib
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from td_pinterest_op.redaction.secret import defuse_templates, mask_sensitive_data
+from td_pinterest_op.redaction.secret import defuse_templates, escape_for_message, mask_sensitive_data
 
 # `missing`: the key is left out. `unknown`: there is no such key. `value`: the value is not allowed, whatever the other
 # settings are. `environment`: a variable is missing. `misplaced`: it is beside result_settings. `columns`: a query
 # selects wrong ones. `wrong`: any other. Warnings: `unused`: the action does not use it. `digits`: an id may lack some.
 ProblemCode = Literal["wrong", "missing", "unknown", "value", "environment", "misplaced", "columns", "unused", "digits"]
+Subject = tuple[str, str | None]
+"""What an error is about: a label such as "audience", and its id or name, or None for an unknown one."""
+
+NOTHING_SENT = "Nothing was sent"
+NOTHING_CHANGED = "Nothing was changed"
 _ResultT = TypeVar("_ResultT")
+_ErrorT = TypeVar("_ErrorT", bound="ExportError")
 _OPERATOR_AUTHORS = "the authors of this operator"
 _MACHINE_ADVICE = (
-    "give the machine or container what it lacks, such as memory, threads, open files, or room on its disk (TMPDIR "
+    "Give the machine or container what it lacks, such as memory, threads, open files, or room on its disk (TMPDIR "
     "names another folder for temporary files)"
 )
 
@@ -46,27 +53,74 @@ _MACHINE_ADVICE = (
 class ExportError(Exception):
     """An export ended with an error. The base class of all errors here.
 
-    In the message, credentials and what looks like an identifier of a person are masked. `status` is the HTTP status of
-    the response that caused it, `error_code` is Pinterest's. `maybe_applied`: whether the failed request may have been
-    carried out.
+    `what` happened, such as "there is no audience 7 in ad account 549755885175". `quote` follows it: text of another
+    program, such as ": the engine's last lines: …", which no table or report keeps. `sent` says what was sent until
+    then, `advice` what to do. Each is without a full stop, and "" if there is nothing to say. `subjects` are those that
+    `what` names. `status` is the HTTP status of the response that caused the error, `error_code` is Pinterest's.
+    `maybe_applied`: whether the failed request may have been carried out.
+
+    Credentials, and what looks like an identifier of a person, are masked in all texts.
     """
 
     who: ClassVar[str] = "depends on the type of the error"
-    advice: ClassVar[str] = "Read the first sentence of the message: it says what happened, to what, and what to do."
+    general_advice: ClassVar[str] = (
+        "Read the first sentence of the message: it says what happened, to what, and what to do."
+    )
     example: ClassVar[str] = "any of the other examples"
 
     def __init__(
-        self, message: str, *, status: int | None = None, error_code: int | None = None, maybe_applied: bool = False
+        self,
+        what: str,
+        *,
+        quote: str = "",
+        sent: str = "",
+        advice: str = "",
+        subjects: Iterable[Subject] = (),
+        status: int | None = None,
+        error_code: int | None = None,
+        maybe_applied: bool = False,
     ) -> None:
-        super().__init__(defuse_templates(mask_sensitive_data(message)))
+        self.what = _clean(what)
+        super().__init__(self.what)
+        self.quote = _clean(quote)
+        self.sent = _clean(sent)
+        self.advice = _clean(advice)
+        self.subjects = list(subjects)
         self.status = status
         self.error_code = error_code
         self.maybe_applied = maybe_applied
+        self._unnamed_subjects: list[Subject] = []
 
-    def extend(self, text: str) -> "ExportError":
-        """Append `text` to the message of this error, and return the error."""
-        self.args = (defuse_templates(f"{self.args[0]}{mask_sensitive_data(text)}"),)
-        return self
+    def __str__(self) -> str:
+        return self.describe()
+
+    def describe(self, *, quotes: bool = True, advises: bool = True) -> str:
+        """Return the message. `quotes`, `advises`: whether it contains the `quote` and the `advice`."""
+        sentences = [self.what + (self.quote if quotes else ""), self.sent, self.advice if advises else ""]
+        unnamed = ", ".join(f"{label} {escape_for_message(name or '')}" for label, name in self._unnamed_subjects)
+        return _clean(". ".join(filter(None, sentences)) + (f" ({unnamed})" if unnamed else ""))
+
+    def add_subjects(self, subjects: Iterable[Subject]) -> None:
+        """Have the message name the known ones of these subjects too, except those that `what` names."""
+        named = {name for _label, name in self.subjects}
+        added = [(label, name) for label, name in subjects if name and name not in named]
+        self._unnamed_subjects += added
+        self.subjects += added
+
+    def convert_to(self, kind: type[_ErrorT]) -> _ErrorT:
+        """Return an error of another kind with the fields of this one."""
+        converted = kind(
+            self.what,
+            quote=self.quote,
+            sent=self.sent,
+            advice=self.advice,
+            subjects=self.subjects,
+            status=self.status,
+            error_code=self.error_code,
+            maybe_applied=self.maybe_applied,
+        )
+        converted._unnamed_subjects = self._unnamed_subjects
+        return converted
 
     @staticmethod
     def from_exception(error: Exception) -> "ExportError":
@@ -83,26 +137,36 @@ class ExportError(Exception):
         what = f"{type(error).__name__}{why}{place}"
         if isinstance(error, OSError) and error.filename:
             return WorkflowError(f"{error.filename} cannot be read or written: {error.strerror}")
-        if isinstance(error, (OSError, MemoryError)) or "start new thread" in str(error):
-            return WorkflowError(f"{what}: {_MACHINE_ADVICE}")
-        return UnexpectedError(f"{what}: a bug in td_pinterest_op; please report it with this line")
+        if isinstance(error, (OSError, MemoryError)):
+            return WorkflowError(what, advice=_MACHINE_ADVICE)
+        return UnexpectedError(f"{what}: a bug in td_pinterest_op", advice="Please report it with this line")
+
+
+def _clean(text: str) -> str:
+    return str(defuse_templates(mask_sensitive_data(text)))
 
 
 @contextlib.contextmanager
-def extend_errors(text: str) -> Iterator[None]:
-    """Within the `with` block, append `text` to the message of an ExportError that is raised."""
+def add_to_errors(*, what: str = "", sent: str = "", advice: str = "") -> Iterator[None]:
+    """Within the `with` block, add texts to the fields of an ExportError that is raised: see `ExportError`.
+
+    `what` is appended as it is. `sent` and `advice` take the place of earlier texts.
+    """
     try:
         yield
     except ExportError as error:
-        raise error.extend(text) from None
+        error.what += what
+        error.sent = sent or error.sent
+        error.advice = advice or error.advice
+        raise error from None
 
 
 class WorkflowError(ExportError):
     """The task's environment is wrong: Treasure Data refuses the API key, for example, or the disk is full."""
 
     who = "the workflow's author"
-    advice = "Check the key, its region and its rights, or give the machine what it lacks, as the message says."
-    example = f"OSError (No space left on device) at spool.py:46, in write: {_MACHINE_ADVICE}"
+    general_advice = "Check the key, its region and its rights, or give the machine what it lacks, as the message says."
+    example = f"OSError (No space left on device) at spool.py:46, in write. {_MACHINE_ADVICE}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,14 +182,16 @@ class SettingProblem:
 class SettingsError(WorkflowError):
     """`result_settings`, or the parameters of the task, are wrong. Nothing was sent."""
 
-    advice = "Correct what the message lists. `td-pinterest check FILE.dig` finds the same before a run, with lines."
+    general_advice = (
+        "Correct what the message lists. `td-pinterest check FILE.dig` finds the same before a run, with lines."
+    )
     example = "result_settings has 1 problem: - audience_name: missing, and create_new_audience needs it"
 
     def __init__(
         self, message: str, *, problems: Sequence[SettingProblem] = (), key: str = "", code: ProblemCode = "wrong"
     ) -> None:
         super().__init__(message)
-        self.problems = tuple(problems) or (SettingProblem(key=key, code=code, text=str(self)),)
+        self.problems = tuple(problems) or (SettingProblem(key=key, code=code, text=self.what),)
 
 
 class SettingsErrorCollector(list[SettingsError]):
@@ -144,13 +210,13 @@ class SettingsErrorCollector(list[SettingsError]):
         if self:
             problems = [problem for error in self for problem in error.problems]
             # The query and its lists may report the same, such as a wrong `engine`.
-            raise SettingsError("\n".join(dict.fromkeys(map(str, self))), problems=problems)
+            raise SettingsError("\n".join(dict.fromkeys(error.what for error in self)), problems=problems)
 
 
 class JobError(WorkflowError):
     """The Treasure Data job failed, was killed, or has no result or no column of identifiers. Nothing was sent."""
 
-    advice = (
+    general_advice = (
         "Open the job in Treasure Data's console. Select a column named for its identifiers, such as email, or name "
         "yours in `columns`. Treasure Data keeps a result for seven days: run an older query again."
     )
@@ -160,7 +226,7 @@ class JobError(WorkflowError):
 class InvalidRowsError(WorkflowError):
     """Rows hold values that Pinterest cannot match, and `ignore_invalid_records` is false. Nothing was sent."""
 
-    advice = (
+    general_advice = (
         "Correct the query, or set ignore_invalid_records: true to skip and count such rows. "
         "`td-pinterest explain not_an_email` has SQL that finds them."
     )
@@ -170,7 +236,7 @@ class InvalidRowsError(WorkflowError):
 class LimitError(WorkflowError):
     """A limit of the settings stopped the export, or there is no record at all. Nothing was sent."""
 
-    advice = (
+    general_advice = (
         "Look at the query's result first: limits are there to catch a query that went wrong. Change the limit only if "
         "the result is right."
     )
@@ -184,7 +250,7 @@ class MirrorError(WorkflowError):
     """
 
     who = "no one (retry), or the workflow's author"
-    advice = (
+    general_advice = (
         "Run the task again: each run compares the query with the ledger again, and the newest plan counts. If the "
         "message names something that was changed, correct that, or set rebuild: true for one run."
     )
@@ -194,15 +260,15 @@ class MirrorError(WorkflowError):
 class AudienceError(WorkflowError):
     """The audience is missing, removed, of another type or ad account, or its name is taken."""
 
-    advice = "`td-pinterest audiences` lists the audiences that exist, with their ids."
-    example = "there is no audience 2542620905475 in ad account 549755885175: check both ids"
+    general_advice = "`td-pinterest audiences` lists the audiences that exist, with their ids."
+    example = "there is no audience 2542620905475 in ad account 549755885175. Check both ids"
 
 
 class EntriesError(WorkflowError):
     """Some exports of the list `audiences` failed. The message names each of them, with its error."""
 
     who = "depends on the error of each export"
-    advice = "The log says for each export who must act, and what to do. Then run the whole attempt again."
+    general_advice = "The log says for each export who must act, and what to do. Then run the whole attempt again."
     example = "1 of 4 audiences failed. newsletter: there is no audience 7 in ad account 549755885175"
 
 
@@ -214,7 +280,9 @@ class AccountError(ExportError):
 
     refused_token: str | None = None
     who = "the owner of the Pinterest account or app"
-    advice = "`td-pinterest authorize` gets a new token. The owner of the ad account gives a role, in Business Manager."
+    general_advice = (
+        "`td-pinterest authorize` gets a new token. The owner of the ad account gives a role, in Business Manager."
+    )
     example = "Pinterest answered 401 (code 2) to the request to exchange the refresh token for an access token"
 
 
@@ -222,7 +290,7 @@ class TreasureDataError(ExportError):
     """Treasure Data did not deliver the whole result, or did not respond."""
 
     who = "no one (retry)"
-    advice = "Run the task again. If it happens again, look at Treasure Data's status page."
+    general_advice = "Run the task again. If it happens again, look at Treasure Data's status page."
     example = "the result of job 2345678 is truncated: 900 of 1000 rows arrived. Nothing was sent"
 
 
@@ -230,7 +298,7 @@ class PinterestError(ExportError):
     """Pinterest accepted a request but did not carry it out completely, or sent no valid response."""
 
     who = "depends on the message"
-    advice = (
+    general_advice = (
         "Run the task again: it reads first, and does nothing twice. Keep the x-pinterest-rid for Pinterest's support."
     )
     example = (
@@ -244,7 +312,7 @@ class RequestRefusedError(PinterestError):
 
     is_read = False  # whether the request only reads
     who = _OPERATOR_AUTHORS
-    advice = (
+    general_advice = (
         "Read Pinterest's text in the message, which is left out where it could quote a record. If the settings are "
         "right, report it with the x-pinterest-rid."
     )
@@ -255,7 +323,7 @@ class RecordsRefusedError(PinterestError):
     """Pinterest rejects some of the records, and `ignore_invalid_records` is false."""
 
     who = f"the workflow's author, or {_OPERATOR_AUTHORS}"
-    advice = (
+    general_advice = (
         "Set ignore_invalid_records: true to skip and count them. The message says how many of the others were sent."
     )
     example = "Pinterest refused 2 of the 10000 records of a batch (400)"
@@ -265,7 +333,7 @@ class UnavailableError(PinterestError):
     """Pinterest failed, or could not be reached, until the retries were used up."""
 
     who = "no one (retry later)"
-    advice = "Run the task again later. Records that were sent stay in the audience, and are not counted twice."
+    general_advice = "Run the task again later. Records that were sent stay in the audience, and are not counted twice."
     example = "Pinterest answered 503 to the request to add 10000 records to customer list 5497558851750; tried 8 times"
 
 
@@ -273,7 +341,7 @@ class MaybeAppliedError(UnavailableError):
     """The response to a request that must not be sent twice got lost: Pinterest may have carried it out."""
 
     who = "no one (retry)"
-    advice = "Run the task again: it looks for what it has created, and creates nothing twice."
+    general_advice = "Run the task again: it looks for what it has created, and creates nothing twice."
     example = (
         "no response from Pinterest (no byte of the response within the read timeout) to the request to create "
         'customer list "Shoppers"'
@@ -284,7 +352,7 @@ class StoppedError(ExportError):
     """The run was stopped (SIGTERM, Ctrl-C). The message says how many records were sent."""
 
     who = "no one (retry)"
-    advice = "Run the task again: the same session continues where it stopped."
+    general_advice = "Run the task again: the same session continues where it stopped."
     example = "the run was stopped (SIGTERM)"
 
 
@@ -292,5 +360,5 @@ class UnexpectedError(ExportError):
     """A bug in this operator, with its place in the code."""
 
     who = _OPERATOR_AUTHORS
-    advice = "Report the line. It contains no data of yours."
-    example = "KeyError at parse.py:120, in _settings: a bug in td_pinterest_op; please report it with this line"
+    general_advice = "Report the line. It contains no data of yours."
+    example = "KeyError at parse.py:120, in _settings: a bug in td_pinterest_op. Please report it with this line"

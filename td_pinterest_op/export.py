@@ -5,7 +5,6 @@ Settings, audience, rows and plan come first; only then is anything written to P
 
 import contextlib
 import logging
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,7 +14,7 @@ from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction
 from td_pinterest_op.audiences.plan import describe_plan
 from td_pinterest_op.audiences.request import ExportRequest, parse_task_request
-from td_pinterest_op.errors import ExportError, JobError, SettingsError, StoppedError, TreasureDataError
+from td_pinterest_op.errors import NOTHING_SENT, ExportError, JobError, SettingsError, StoppedError, TreasureDataError
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.runtime.text import format_count
@@ -30,9 +29,6 @@ from td_pinterest_op.task_runtime.task import Task, get_current_task, store_work
 from td_pinterest_op.trino.rejected_rows import write_rejected_rows
 
 log = logging.getLogger(__name__)
-
-# Messages that state how many records were sent.
-_SENT_COUNT_PATTERN = re.compile(r"Partly sent|All \d+ records|[Nn]othing was sent")
 
 
 class PinterestExport:
@@ -116,12 +112,12 @@ def run_request(
     except Exception as failure:
         error = failure
         # For readers who see only the message and not the log.
-        if isinstance(failure, ExportError) and not _SENT_COUNT_PATTERN.search(str(failure)):
+        if isinstance(failure, ExportError) and not failure.sent:
             if stats.sent:
                 to_send = format_count(stats.to_send_count, "record")
-                failure.extend(f". Before that, {stats.sent:,} of {to_send} were sent")
+                failure.sent = f"Before that, {stats.sent:,} of {to_send} were sent"
             elif isinstance(failure, (StoppedError, TreasureDataError, JobError)) and not stats.requests.sent:
-                failure.extend(". Nothing was sent")
+                failure.sent = NOTHING_SENT
     query = action.people_query if action else None
     publish_export_and_raise(
         services,

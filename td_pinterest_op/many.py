@@ -147,7 +147,7 @@ class _EntryRun:
         self.is_over = True
         if self.error and not self.is_token_refused and not isinstance(self.error, StoppedError):
             kind = type(self.error)
-            log.error("%s (%s). Who must act: %s. %s", self.error, kind.__name__, kind.who, kind.advice)
+            log.error("%s (%s). Who must act: %s. %s", self.error, kind.__name__, kind.who, kind.general_advice)
 
     def _export(self, services: Services) -> None:
         whole = {**parse_raw_settings(services.task.params.get("result_settings")), **self.entry}

@@ -144,15 +144,18 @@ def nothing_leaks(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixt
     `Services.export` checks the stored parameters, `pytest_runtest_makereport` the output.
     """
     said: list[str] = []
+    raised: list[ExportError] = []
     original = ExportError.__init__
 
-    def recording(self: ExportError, message: str, **more: Any) -> None:
-        original(self, message, **more)
-        said.append(str(self))
+    def recording(self: ExportError, what: str, **fields: Any) -> None:
+        original(self, what, **fields)
+        said.extend((str(self), repr(self)))
+        raised.append(self)
 
     monkeypatch.setattr(ExportError, "__init__", recording)
     with caplog.at_level(logging.DEBUG):
         yield
+    said += map(str, raised)  # with what was added on the way
     guard.check("\n".join(said), "an error")
     guard.check_inert("\n".join(said), "an error")
     for phase in ("setup", "call"):

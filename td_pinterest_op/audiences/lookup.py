@@ -24,7 +24,11 @@ def require_audience(api: Api, audience_id: str) -> Audience:
     """Return the audience with this id. Raises AudienceError if it is missing."""
     audience = read_audience_until_found(api, audience_id)
     if audience is None:
-        raise AudienceError(f"there is no audience {audience_id} in ad account {api.ad_account_id}: check both ids")
+        raise AudienceError(
+            f"there is no audience {audience_id} in ad account {api.ad_account_id}",
+            advice="Check both ids",
+            subjects=[("audience", audience_id), api.subject],
+        )
     return audience
 
 
@@ -33,12 +37,18 @@ def require_writable_audience(api: Api, audience_id: str) -> Audience:
     audience = require_audience(api, audience_id)
     check_type_and_account(api, audience)
     if audience.is_removed:
-        raise AudienceError(f"{audience.label} was removed: create a new audience (action create_new_audience)")
+        raise AudienceError(
+            f"{audience.label} was removed",
+            advice="Create a new audience (action create_new_audience)",
+            subjects=[audience.subject],
+        )
     # If a list cannot be read, nobody knows whether a newer run made it.
     if not find_used_list(api, audience):
         raise AudienceError(
-            f"{audience.label} has no customer list that Pinterest shows, so it cannot take records: run this task "
-            "again later or, if that does not help, create a new audience (action create_new_audience)"
+            f"{audience.label} has no customer list that Pinterest shows, so it cannot take records",
+            advice="Run this task again later or, if that does not help, create a new audience (action "
+            "create_new_audience)",
+            subjects=[audience.subject],
         )
     return audience
 
@@ -52,12 +62,14 @@ def check_type_and_account(api: Api, audience: Audience) -> None:
     """Raise AudienceError if an audience is not a customer-list audience, or belongs to another ad account."""
     if audience.audience_type != CUSTOMER_LIST_TYPE:
         raise AudienceError(
-            f"{audience.label} is of type {audience.audience_type}: only {CUSTOMER_LIST_TYPE} audiences accept "
-            "records. Use the id of such an audience"
+            f"{audience.label} is of type {audience.audience_type}: only {CUSTOMER_LIST_TYPE} audiences accept records",
+            advice="Use the id of such an audience",
+            subjects=[audience.subject],
         )
     if audience.ad_account_id not in (None, api.ad_account_id):
         raise AudienceError(
             f"{audience.label} belongs to ad account {audience.ad_account_id} and is only shared with "
-            f"{api.ad_account_id}. Only {audience.ad_account_id} can change it: set ad_account_id to "
-            f"{audience.ad_account_id}, or use an audience of {api.ad_account_id}"
+            f"{api.ad_account_id}. Only {audience.ad_account_id} can change it",
+            advice=f"Set ad_account_id to {audience.ad_account_id}, or use an audience of {api.ad_account_id}",
+            subjects=[audience.subject, api.subject],
         )

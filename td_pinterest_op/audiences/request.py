@@ -23,7 +23,7 @@ from td_pinterest_op.settings.table import (
     SettingsTable,
 )
 from td_pinterest_op.settings.types import describe_value, is_left_out
-from td_pinterest_op.task_runtime.outcome import add_missing_subjects, require_history_database
+from td_pinterest_op.task_runtime.outcome import require_history_database
 from td_pinterest_op.task_runtime.task import Task, build_query_of_task, parse_api_key, parse_endpoints, read_row_source
 from td_pinterest_op.treasure_data.job import JobOrQuery
 from td_pinterest_op.trino.hashed_query import require_hashable
@@ -97,7 +97,7 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
     except SettingsError as error:
         values = parsed.values_with_defaults
         audience = parsed.target_audience_id or values.get("audience_name")
-        add_missing_subjects(error, [("ad account", values.get("ad_account_id")), ("audience", audience)])
+        error.add_subjects([("ad account", values.get("ad_account_id")), ("audience", audience)])
         raise
     assert settings, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:

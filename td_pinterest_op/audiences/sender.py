@@ -119,11 +119,12 @@ class Sender:
             refused = stats.refused
             in_doubt = stats.in_doubt
             unknown = f", {in_doubt} unknown" if in_doubt else ""
-            raise failure.extend(
-                f". Partly sent: {sent} of {unique} records sent, {refused} refused, "
+            failure.sent = (
+                f"Partly sent: {sent} of {unique} records sent, {refused} refused, "
                 f"{unique - sent - refused - in_doubt} not sent{unknown}. Running this task again is safe: it sends "
                 "all records again"
-            ) from None
+            )
+            raise failure from None
 
     def _is_request_at_fault(self, parts: Sequence[_BatchPart], *, is_any_accepted: bool) -> bool:
         """Whether Pinterest refuses the request whatever its records are. `parts`: those of a batch that are left."""
@@ -182,19 +183,20 @@ class Sender:
             self._has_given_up = is_request_refused
             stats.add(refused=sum(part.records.record_count for part in parts))
             return was_throttled
-        advice = "" if stats.sent or not records.has_named_keys else _SEVERAL_KEYS_ADVICE
+        keys_advice = "" if stats.sent or not records.has_named_keys else _SEVERAL_KEYS_ADVICE
         # Fewer refusals may be about records: of a mirror, a single change may be one that Pinterest refuses.
         refused_in_all = stats.refused - self._refused_before
         is_none_accepted = not stats.sent and refused_in_all >= min(2**MAX_HALVINGS, stats.allowed_count)
         if is_request_refused or is_none_accepted:
             raise RequestRefusedError(
                 "Pinterest refused all records of a batch (400), also in smaller parts: the cause seems to be the "
-                "request, not its records. If Pinterest does refuse that many records, set a much smaller "
-                f"limit_records_per_request to find them{advice}"
+                "request, not its records",
+                advice="If Pinterest does refuse that many records, set a much smaller limit_records_per_request to "
+                f"find them{keys_advice}",
             )
         if refused and not self.settings.ignore_invalid_records:
             raise RecordsRefusedError(
-                f"Pinterest refused {refused} of the {len(records)} records of a batch (400); set "
-                f"ignore_invalid_records: true to skip and count such records{advice}"
+                f"Pinterest refused {refused} of the {len(records)} records of a batch (400)",
+                advice=f"Set ignore_invalid_records: true to skip and count such records{keys_advice}",
             )
         return was_throttled

@@ -33,7 +33,7 @@ class ListSwitcher:
     api: Api
     target: TargetList
     replaces_newer: bool
-    advice: str  # a sentence on what to do if Pinterest never switches the audience
+    advice: str  # on what to do if Pinterest never switches the audience
 
     def require_older_list(self, audience: Audience) -> ListName | None:
         """Raise AudienceError if `audience` uses a newer run's list. Returns the name if this operator gave it."""
@@ -41,9 +41,11 @@ class ListSwitcher:
         if used and (newer := self._parse_name_of_newer_run(used)):
             raise AudienceError(
                 f"{audience.label} uses customer list {used.id} of a newer run (job {newer.jobs}, here job "
-                f"{self.target.name.jobs}), and keeps it. To replace it, run this task again, with a new job of its "
-                "query if its job is older; to replace the result of a newer job anyway, or if the job ids come from "
-                "two accounts or regions of Treasure Data, set replace_newer: true"
+                f"{self.target.name.jobs}), and keeps it",
+                advice="To replace it, run this task again, with a new job of its query if its job is older. To "
+                "replace the result of a newer job anyway, or if the job ids come from two accounts or regions of "
+                "Treasure Data, set replace_newer: true",
+                subjects=[audience.subject],
             )
         return parse_list_name(used)
 
@@ -62,7 +64,9 @@ class ListSwitcher:
             wait_out_read_lag(self.api.client)
             found = read_audience_until_found(self.api, audience.id)
             if found is None or found.is_removed:
-                raise AudienceError(f"{label} was removed by somebody else during this export")
+                raise AudienceError(
+                    f"{label} was removed by somebody else during this export", subjects=[audience.subject]
+                )
             seen = found
             if seen.customer_list_id == self.target.id:
                 if unseen_seconds > _LONGEST_SAFE_READ_TO_SWITCH_SECONDS:
@@ -72,7 +76,9 @@ class ListSwitcher:
             if not older and seen.customer_list_id != audience.customer_list_id:
                 raise AudienceError(
                     f"{label} was changed by somebody else during this export: it uses customer list "
-                    f"{seen.customer_list_id} now, not {self.target.id}. Run this task again to replace its members"
+                    f"{seen.customer_list_id} now, not {self.target.id}",
+                    advice="Run this task again to replace its members",
+                    subjects=[audience.subject],
                 )
             if older and may_repeat:
                 may_repeat = False
@@ -81,8 +87,9 @@ class ListSwitcher:
                 unseen_seconds = max(unseen_seconds, self._request_switch(seen))
         raise PinterestError(
             f"Pinterest accepted customer list {self.target.id} for audience {audience.id} but does not show it yet: "
-            f"when the audience was last read, it used customer list {seen.customer_list_id}. The change may appear "
-            f"later, and running this task again is safe. {self.advice}"
+            f"when the audience was last read, it used customer list {seen.customer_list_id}",
+            advice=f"The change may appear later, and running this task again is safe. {self.advice}",
+            subjects=[audience.subject],
         )
 
     def _request_switch(self, audience: Audience) -> float:
@@ -115,9 +122,8 @@ class ListSwitcher:
         except ExportError as error:
             # A 401 is about the token, and 408 and 429 about the moment.
             if 400 <= (error.status or 0) < 500 and error.status not in (401, 408, 429) and not error.maybe_applied:
-                raise error.extend(
-                    f". The audience is unchanged, and customer list {target.id} stays without use. {self.advice}"
-                ) from None
+                error.sent = f"The audience is unchanged, and customer list {target.id} stays without use"
+                error.advice = f"{error.advice}. {self.advice}".removeprefix(". ")
             raise
         return clock() - read_at
 
@@ -137,7 +143,9 @@ class ListSwitcher:
                 raise AudienceError(
                     f"the switch of {audience.label} to customer list {self.target.id} (job {mine.jobs}) took long, "
                     f"and a newer run made customer list {list_id} (job {name.jobs}) meanwhile, whose switch it may "
-                    "have undone. Run the task of the newer job again"
+                    "have undone",
+                    advice="Run the task of the newer job again",
+                    subjects=[audience.subject],
                 )
 
     def _parse_name_of_newer_run(self, made: CustomerList) -> ListName | None:

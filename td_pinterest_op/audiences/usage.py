@@ -9,7 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from td_pinterest_op.errors import AudienceError, ExportError
+from td_pinterest_op.errors import (
+    NOTHING_CHANGED,
+    AudienceError,
+    ExportError,
+)
 from td_pinterest_op.pinterest.api import Api, Audience, parse_optional_field, parse_optional_id_field
 from td_pinterest_op.redaction.secret import escape_and_quote
 from td_pinterest_op.runtime.text import format_count
@@ -106,8 +110,10 @@ def require_unused(api: Api, audience: Audience) -> None:
     if active:
         raise AudienceError(
             f"{audience.label} is used by {format_count(len(active), 'active ad group')}: "
-            f"{', '.join(map(str, active[:_MOST_NAMED_AD_GROUPS]))}. Nothing was changed. Pause these ad groups, "
-            "remove the audience from their targeting, or set even_if_used: true"
+            f"{', '.join(map(str, active[:_MOST_NAMED_AD_GROUPS]))}",
+            sent=NOTHING_CHANGED,
+            advice="Pause these ad groups, remove the audience from their targeting, or set even_if_used: true",
+            subjects=[audience.subject],
         )
 
 

@@ -60,7 +60,8 @@ class Failure(enum.Enum):
     READ_TIMEOUT = "no byte of the response within the read timeout"
     BROKEN = "the connection broke"
     OVERSIZED = "the response has no end, or is larger than 8 MB"
-    TLS = "the TLS connection could not be trusted"
+    UNTRUSTED = "the TLS connection could not be trusted"
+    TLS = "the TLS connection failed"
     UNUSABLE = "the request could not be made"
 
 
@@ -276,6 +277,7 @@ _FAILURE_BY_ERROR: tuple[tuple[tuple[type[BaseException], ...], Failure], ...] =
     ((_OversizedError,), Failure.OVERSIZED),
     # Cut off within TLS: not about trust.
     ((ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError), Failure.BROKEN),
+    ((ssl.SSLCertVerificationError,), Failure.UNTRUSTED),
     ((urllib3.exceptions.SSLError, requests.exceptions.SSLError), Failure.TLS),
     ((requests.ConnectTimeout,), Failure.CONNECT_TIMEOUT),
     ((urllib3.exceptions.NewConnectionError,), Failure.NOT_CONNECTED),

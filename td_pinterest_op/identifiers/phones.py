@@ -4,7 +4,10 @@ import contextlib
 import functools
 from types import ModuleType
 
-from td_pinterest_op.errors import WorkflowError
+from td_pinterest_op.errors import (
+    NOTHING_SENT,
+    WorkflowError,
+)
 from td_pinterest_op.identifiers.reasons import Reason
 
 _MAX_PHONE_CHARACTERS = 80  # no number is longer, and the library is slow with longer texts
@@ -47,8 +50,8 @@ def _import_phonenumbers() -> ModuleType:
         import phonenumbers
     except ImportError:
         raise WorkflowError(
-            "a column of phone numbers needs the package phonenumbers, which is not installed: update the project "
-            "folder with `td-pinterest bundle FOLDER --update --with-phone-numbers`, or install phonenumberslite. "
-            "Nothing was sent"
+            "a column of phone numbers needs the package phonenumbers, which is not installed",
+            sent=NOTHING_SENT,
+            advice="Push the project with `--with-phone-numbers`, or install phonenumberslite",
         ) from None
     return phonenumbers

@@ -42,7 +42,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from td_pinterest_op.errors import ExportError, JobError, MirrorError, StoppedError
+from td_pinterest_op.errors import (
+    NOTHING_SENT,
+    ExportError,
+    JobError,
+    MirrorError,
+    StoppedError,
+)
 from td_pinterest_op.http.retry import retry
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.stats import MirrorFigures
@@ -394,8 +400,9 @@ def require_ledger_columns(columns: Collection[str], table: str) -> None:
     """Raise MirrorError if these `columns` lack one of a ledger's. `table`: the name, for the message."""
     if missing := sorted({column.split()[0] for column in COLUMN_DEFINITIONS.split(",")} - {"time", *columns}):
         raise MirrorError(
-            f"the table {table} is not a mirror's ledger: it has no column {' and no '.join(missing)}. Nothing was "
-            "sent. Name a ledger or, for a new mirror, a table that does not exist yet"
+            f"the table {table} is not a mirror's ledger: it has no column {' and no '.join(missing)}",
+            sent=NOTHING_SENT,
+            advice="Name a ledger or, for a new mirror, a table that does not exist yet",
         )
 
 

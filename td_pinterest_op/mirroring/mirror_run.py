@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from td_pinterest_op.errors import LimitError, MirrorError, extend_errors
+from td_pinterest_op.errors import (
+    NOTHING_SENT,
+    LimitError,
+    MirrorError,
+    add_to_errors,
+)
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.comparison import build_change_counts_query, build_changes_select
 from td_pinterest_op.mirroring.ledger import (
@@ -80,8 +85,10 @@ class MirrorWarehouseSteps:
             raise MirrorError(
                 f"the audience uses customer list {customer_list_id} of ad account {settings.ad_account_id} now, but "
                 f"the mirror has filled list {state.customer_list_id} of ad account {state.ad_account_id}: somebody "
-                "else has switched the audience, or ad_account_id is another. Nothing was sent. To go on, set rebuild: "
-                "true for one run, which replaces the people of the audience and starts the ledger again"
+                "else has switched the audience, or ad_account_id is another",
+                sent=NOTHING_SENT,
+                advice="To go on, set rebuild: true for one run, which replaces the people of the audience and starts "
+                "the ledger again",
             )
         # The newest settled plan is a replace, without a compaction since. If Pinterest refused to add somebody, the
         # number after the replace is a settled plan too.
@@ -96,8 +103,9 @@ class MirrorWarehouseSteps:
         if is_first and audience_size != 0 and not settings.rebuild and settings.begin is None:
             raise LimitError(
                 "the mirror has not filled this audience yet, and the audience may have people (counted by Pinterest: "
-                f"{audience_size or 'not known'}). Nothing was sent. Set begin: replace to replace them with the "
-                "people of the query, or begin: adopt to keep them"
+                f"{audience_size or 'not known'})",
+                sent=NOTHING_SENT,
+                advice="Set begin: replace to replace them with the people of the query, or begin: adopt to keep them",
             )
 
     @property
@@ -196,9 +204,10 @@ class MirrorWarehouseSteps:
         unreadable = counts["unreadable"]
         if unreadable and not replaces:
             raise MirrorError(
-                f"{unreadable:,} rows of the ledger have something else than 64 hex digits as the digest. "
-                "Nothing was sent. If a policy masks columns, let the user of td.apikey view those of the ledger; else "
-                "set rebuild: true for one run"
+                f"{unreadable:,} rows of the ledger have something else than 64 hex digits as the digest",
+                sent=NOTHING_SENT,
+                advice="If a policy masks columns, let the user of td.apikey view those of the ledger. Otherwise set "
+                "rebuild: true for one run",
             )
         return query
 
@@ -215,7 +224,9 @@ class MirrorWarehouseSteps:
         if leavers / max(figures.members, 1) > limit:
             raise LimitError(
                 f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio allows "
-                f"({limit}); the query finds {figures.people:,} people. {build_limit_advice('max_leave_ratio')}"
+                f"({limit}); the query finds {figures.people:,} people",
+                sent=NOTHING_SENT,
+                advice=build_limit_advice("max_leave_ratio"),
             )
 
     def write_and_read_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
@@ -239,7 +250,10 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
             if None in ops:
                 raise MirrorError(
                     f"another run has made a newer plan for audience {self.jobs.audience_id}, or has compacted its "
-                    "ledger. Nothing was sent. Run this task again"
+                    "ledger",
+                    sent=NOTHING_SENT,
+                    advice="Run this task again",
+                    subjects=[("audience", self.jobs.audience_id)],
                 )
             proofs += [figure for op, figure in zip(ops, figures_, strict=True) if op in PLAN_ROW_COUNT_EVENTS]
             rows = [(op, figure if op == b"leave" else None) for op, figure in zip(ops, figures_, strict=True)]
@@ -251,7 +265,9 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         if proofs != [figures.to_send_count] or written != figures.to_send_count:
             raise MirrorError(
                 f"the plan in the ledger differs from what was computed ({written:,} records, not "
-                f"{figures.to_send_count:,}): an INSERT was interrupted. Nothing was sent. Run this task again"
+                f"{figures.to_send_count:,}): an INSERT was interrupted",
+                sent=NOTHING_SENT,
+                advice="Run this task again",
             )
         return {kind: PreparedRecords({SINGLE_DIGEST_LAYOUT: spool}, self._list_type) for kind, spool in spools.items()}
 
@@ -259,7 +275,9 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
         self, customer_list_id: str, *, refused: Sequence[bytes], keeps_unsure_leavers: bool
     ) -> None:
         """Settle the plan, which was sent, and compact the ledger. Parameters: see `settle_and_count_refused`."""
-        with extend_errors(". The whole plan was sent, but is not settled in the ledger: the next run sends it again"):
+        with add_to_errors(
+            sent="The whole plan was sent, but is not settled in the ledger: the next run sends it again"
+        ):
             refused_count = self.ledger.settle_and_count_refused(
                 self.figures,
                 customer_list_id=customer_list_id,

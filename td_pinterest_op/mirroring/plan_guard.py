@@ -87,14 +87,15 @@ class PlanGuard:
                 if newer:
                     self.ledger.record_changes_as_unsure(*self._changes)
             except ExportError as failure:
-                raise error.extend(
-                    ". If another run has made a newer plan since, the ledger lacks what this run has sent "
+                error.advice = (
+                    "If another run has made a newer plan since, the ledger lacks what this run has sent "
                     f"({failure}): set rebuild: true for one run"
-                ) from None
+                )
+                raise error from None
             if not newer:
                 raise
             sent = self.stats.sent + self.stats.in_doubt
-            outcome = (
+            effect = (
                 f"Partly sent: {format_count(sent, 'record')} of this plan. The ledger marks these people as "
                 "unsettled, and the next run corrects them"
                 if sent
@@ -102,5 +103,7 @@ class PlanGuard:
             )
             raise MirrorError(
                 f"plan {self.ledger.state.number} of audience {self.ledger.jobs.audience_id} was superseded: "
-                f"another run has since made plan {newer}. {outcome}"
+                f"another run has since made plan {newer}",
+                sent=effect,
+                subjects=[("audience", self.ledger.jobs.audience_id)],
             ) from None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
 
-from td_pinterest_op.errors import PinterestError, RequestRefusedError
+from td_pinterest_op.errors import PinterestError, RequestRefusedError, Subject
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
 from td_pinterest_op.redaction.secret import escape_and_quote, mask_and_escape
@@ -83,6 +83,11 @@ class Audience:
         return f"audience {self.id} {escape_and_quote(self.name)}"
 
     @property
+    def subject(self) -> Subject:
+        """The audience as the subject of an error."""
+        return ("audience", self.id)
+
+    @property
     def is_removed(self) -> bool:
         """Whether the audience was removed: it can still be read, but not changed."""
         return classify_audience_status(self.status) is AudienceCondition.REMOVED
@@ -135,6 +140,11 @@ class Api:
     client: Client
     tokens: TokenSource
     ad_account_id: str
+
+    @property
+    def subject(self) -> Subject:
+        """The ad account as the subject of an error."""
+        return ("ad account", self.ad_account_id)
 
     @property
     def _account_path(self) -> str:
@@ -345,6 +355,6 @@ def parse_optional_id_field(content: Mapping[str, Any], name: str) -> str | None
 
 def _build_field_error(name: str) -> PinterestError:
     return PinterestError(
-        f"Pinterest's answer cannot be used, since its field {name} is not of the documented type: run this task "
-        "again. If that does not help, check whether a proxy changes Pinterest's answers"
+        f"Pinterest's answer cannot be used, since its field {name} is not of the documented type",
+        advice="Run this task again. If that does not help, check whether a proxy changes Pinterest's answers",
     )

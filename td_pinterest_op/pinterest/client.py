@@ -1,13 +1,13 @@
 """One request to Pinterest, retried until it succeeds or the retries are used up."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from requests.auth import AuthBase
 
-from td_pinterest_op.errors import ExportError, MaybeAppliedError, RequestRefusedError
+from td_pinterest_op.errors import ExportError, MaybeAppliedError, RequestRefusedError, Subject
 from td_pinterest_op.http.retry import RetrySchedule, parse_rate_limit_reset, parse_retry_after
 from td_pinterest_op.http.transport import NoResponseError, Response, Transport
 from td_pinterest_op.pinterest.rate_limit import RateLimiter
@@ -36,6 +36,7 @@ class Request:
     method: str
     path: str  # what follows the endpoint in the URL
     purpose: str  # completes "the request to …"
+    subjects: Sequence[Subject] = ()  # those that the purpose names
     body: bytes | None = None
     content_type: str = "application/json"
     write: bool = False  # whether it changes something, so that the limit of writes a minute counts it
@@ -144,7 +145,8 @@ class Client:
         except NoResponseError as broken:
             failure = FAILURE_DECISIONS[broken.failure]
             text = f"no response from Pinterest ({broken}) to the request to {escape_for_message(request.purpose)}"
-            return _FailedAttempt(decision=failure, text=text, error=failure.error(f"{text}; {failure.advice}"))
+            error = failure.error(text, advice=failure.advice, subjects=request.subjects)
+            return _FailedAttempt(decision=failure, text=text, error=error)
         status = response.status
         code = response.error_code
         decision = decide_after_response(status, code, response.error_message)
@@ -157,10 +159,13 @@ class Client:
         is_about_request = status >= 400 and decision.recovery in (Recovery.REFRESH, Recovery.GIVE_UP)
         advice = request.advice.get(code, request.advice.get(None)) if is_about_request else None
         request_id = "" if request.is_about_tokens else f" [x-pinterest-rid {response.request_id}]"
-        error = decision.error(f"{text}; {advice or decision.advice}{request_id}", status=status, error_code=code)
+        text += request_id
+        error = decision.error(
+            text, advice=advice or decision.advice, subjects=request.subjects, status=status, error_code=code
+        )
         if isinstance(error, RequestRefusedError):
             error.is_read = request.method == "GET"
-        return _FailedAttempt(decision=decision, text=text + request_id, error=error, headers=response.headers)
+        return _FailedAttempt(decision=decision, text=text, error=error, headers=response.headers)
 
     def _wait_or_raise(self, request: Request, failed: _FailedAttempt, tries: int) -> None:
         """Wait, or delay the next permit, before a retry. Raises an error if there is none.
@@ -176,10 +181,11 @@ class Client:
         if recovery is Recovery.WAIT:
             requested = requested or parse_rate_limit_reset(failed.headers)
         if requested > longest_wait:
-            raise failed.error.extend(
+            failed.error.what += (
                 f"; Pinterest asks to wait {format_duration(requested, start_time=now)}, more than "
                 f"max_retry_wait_millis allows ({format_duration(longest_wait)})"
             )
+            raise failed.error
         wait = next(islice(self.retry.iterate_endless_waits(), tries - 1, None))
         if recovery is Recovery.WAIT:
             pause = requested or wait or min(_DEFAULT_PAUSE_AFTER_429, longest_wait)
@@ -188,16 +194,18 @@ class Client:
             if since is None:
                 since = self._throttled_since = clock
             if clock - since >= _THROTTLED_LIMIT_IN_LONGEST_WAITS * longest_wait:
-                raise failed.error.extend(f"; no request has succeeded for {format_duration(clock - since)}")
+                failed.error.what += f"; no request has succeeded for {format_duration(clock - since)}"
+                raise failed.error
             # Logged once for all requests that get such a response at the same time.
             if self.rate_limiter.delay_all_requests(pause):
                 log.warning("%s; all requests wait %s", failed.text, format_duration(pause, start_time=now))
             return
         self.rate_limiter.delay_all_requests(requested)
         if failed.decision.maybe_applied and not request.repeatable:
-            raise MaybeAppliedError(str(failed.error), status=failed.error.status, error_code=failed.error.error_code)
+            raise failed.error.convert_to(MaybeAppliedError)
         if tries > self.retry.count:
-            raise failed.error.extend(f"; tried {tries} times" if tries > 1 else "")
+            failed.error.what += f"; tried {tries} times" if tries > 1 else ""
+            raise failed.error
         until = format_duration(max(wait, requested), start_time=now)
         log.warning("%s (attempt %d of %d); trying again in %s", failed.text, tries, self.retry.count + 1, until)
         self.rate_limiter.wait(wait)

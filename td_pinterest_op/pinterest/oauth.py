@@ -33,9 +33,9 @@ _ADVICE_TO_AUTHORISE = (
 WRONG_APP_CODE = 2
 # The advice about a refused refresh token, by Pinterest's code.
 _REFRESH_ADVICE = {
-    WRONG_APP_CODE: "client_id or client_secret is wrong: the owner of the Pinterest app must compare them with the "
-    "app's page at https://developers.pinterest.com/apps/",
-    283: "the refresh token has expired, was replaced, or the account's password was changed: the owner of the "
+    WRONG_APP_CODE: "The client_id or client_secret is wrong: the owner of the Pinterest app must compare them with "
+    "the app's page at https://developers.pinterest.com/apps/",
+    283: "The refresh token has expired, was replaced, or the account's password was changed: the owner of the "
     f"Pinterest app must {_ADVICE_TO_AUTHORISE}",
     None: "Pinterest refused the app's credentials or the refresh token: the owner of the Pinterest app must check "
     f"client_id and client_secret, and, if they are right, {_ADVICE_TO_AUTHORISE}",
@@ -169,7 +169,7 @@ class RenewableTokens(TokenSource):
         self.refresh_expires_in = grant.refresh_expires_in
         self.on_new_refresh_token(issued, self.refresh_expires_in)
         if self.needs_scopes and (missing := describe_missing_scopes(grant.scopes)):
-            raise AccountError(f"the refresh token lacks the {missing}: {AUTHORISE_AGAIN_ADVICE}")
+            raise AccountError(f"the refresh token lacks the {missing}", advice=AUTHORISE_AGAIN_ADVICE)
         lifetime = grant.expires_in or _ACCESS_TOKEN_DAYS * DAY_SECONDS
         # A token that lasts less than the margin is of use as well.
         return Bearer(
@@ -196,10 +196,12 @@ class RenewableTokens(TokenSource):
         try:
             content = self.client.send(request, TokenSource(app)).content
         except RequestRefusedError as error:
-            raise AccountError(str(error), status=error.status, error_code=error.error_code) from None
+            raise error.convert_to(AccountError) from None
         access_token = _parse_token_or_none(content, "access_token")
         if access_token is None:
-            raise PinterestError("Pinterest's answer to the token request has no access token: run this task again")
+            raise PinterestError(
+                "Pinterest's answer to the token request has no access token", advice="Run this task again"
+            )
         return Grant(
             access_token=access_token,
             refresh_token=_parse_token_or_none(content, "refresh_token"),

@@ -39,19 +39,19 @@ class FailureDecision:
     maybe_applied: bool = False  # whether Pinterest may have carried out the request
 
 
-_LATER_ADVICE = "run this task again later"
+_LATER_ADVICE = "Run this task again later"
 AUTHORISE_AGAIN_ADVICE = (
-    "the owner of the Pinterest account must authorise the app again, with the scopes ads:read and ads:write, "
+    "The owner of the Pinterest account must authorise the app again, with the scopes ads:read and ads:write, "
     "and store the new refresh token"
 )
-_CONNECTION_ADVICE = f"check PINTEREST_API_ENDPOINT, {UNUSABLE_CONNECTION_ADVICE}"
+_CONNECTION_ADVICE = f"Check PINTEREST_API_ENDPOINT, {UNUSABLE_CONNECTION_ADVICE}"
 _ACCESS_ADVICE = (
-    "the app has no access to audiences: "
+    "The app may have no access to audiences: "
     "its owner must check its access tier at Pinterest (trial or standard), and ask for access"
 )
 _ROLE_ADVICE = (
-    "the owner of the ad account must give the authorising user a role that may manage audiences; or the app has trial "
-    "access, which is limited to 300 writes a day: its owner must ask Pinterest for standard access"
+    "The owner of the ad account must give the authorising user a role that may manage audiences. If the app has trial "
+    "access, which is limited to 300 writes a day, its owner must ask Pinterest for standard access"
 )
 
 _give_up = partial(FailureDecision, Recovery.GIVE_UP)
@@ -59,7 +59,7 @@ _RETRY_NOT_DONE = FailureDecision(Recovery.RETRY, UnavailableError, _LATER_ADVIC
 _RETRY_IN_DOUBT = replace(_RETRY_NOT_DONE, maybe_applied=True)
 _RETRY_BROKEN_CONNECTION = replace(
     _RETRY_IN_DOUBT,
-    advice=f"{_LATER_ADVICE}; if that happens whenever records are sent, a proxy may refuse large bodies: lower "
+    advice=f"{_LATER_ADVICE}. If that happens whenever records are sent, a proxy may refuse large bodies: lower "
     "limit_records_per_request",
 )
 
@@ -70,6 +70,7 @@ FAILURE_DECISIONS = {
     Failure.READ_TIMEOUT: _RETRY_IN_DOUBT,
     Failure.BROKEN: _RETRY_BROKEN_CONNECTION,
     Failure.OVERSIZED: _RETRY_IN_DOUBT,
+    Failure.UNTRUSTED: _give_up(PinterestError, _CONNECTION_ADVICE),
     Failure.TLS: _give_up(PinterestError, _CONNECTION_ADVICE),
     Failure.UNUSABLE: _give_up(PinterestError, _CONNECTION_ADVICE),
 }
@@ -78,7 +79,7 @@ FAILURE_DECISIONS = {
 RESPONSE_DECISIONS: tuple[tuple[int, int | None, str, FailureDecision], ...] = (
     (400, 12, "", _RETRY_IN_DOUBT),
     (400, None, "something went wrong|retry after", _RETRY_IN_DOUBT),
-    (401, 3, "", _give_up(AccountError, f"{AUTHORISE_AGAIN_ADVICE}. Or {_ACCESS_ADVICE}")),
+    (401, 3, "", _give_up(AccountError, f"{AUTHORISE_AGAIN_ADVICE}. {_ACCESS_ADVICE}")),
     (401, None, "", FailureDecision(Recovery.REFRESH, AccountError, AUTHORISE_AGAIN_ADVICE)),
     (403, None, "", _give_up(AccountError, _ROLE_ADVICE)),
     (408, None, "", _RETRY_IN_DOUBT),
@@ -88,8 +89,10 @@ RESPONSE_DECISIONS: tuple[tuple[int, int | None, str, FailureDecision], ...] = (
 )
 # For other responses, by the hundred of the status.
 _STATUS_CLASS_DECISIONS = {
-    3: _give_up(PinterestError, "redirects are not followed; check PINTEREST_API_ENDPOINT"),
-    4: _give_up(RequestRefusedError, "Pinterest rejected the request as invalid"),
+    3: _give_up(PinterestError, "Redirects are not followed: check PINTEREST_API_ENDPOINT"),
+    4: _give_up(
+        RequestRefusedError, "Check the settings. If they are right, report it to Pinterest with the x-pinterest-rid"
+    ),
 }
 
 

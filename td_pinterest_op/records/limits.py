@@ -2,7 +2,11 @@
 
 from collections import Counter
 
-from td_pinterest_op.errors import InvalidRowsError, LimitError
+from td_pinterest_op.errors import (
+    NOTHING_SENT,
+    InvalidRowsError,
+    LimitError,
+)
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import FOR_THIS_RUN_PARAMETER, ExportSettings, RecordSettings
 from td_pinterest_op.stats import Stats
@@ -17,12 +21,15 @@ def check_invalid_values(settings: RecordSettings, stats: Stats) -> None:
     With it, all values may be NULL: `allow_empty` decides about that in `check_export_limits`.
     """
     invalid = _describe_invalid_values(stats)
-    fix = "Nothing was sent. Correct the query"
     if stats.invalid_value_count and not settings.ignore_invalid_records:
-        raise InvalidRowsError(f"{invalid}. {fix}, or set ignore_invalid_records: true to skip and count such rows")
+        raise InvalidRowsError(
+            invalid,
+            sent=NOTHING_SENT,
+            advice="Correct the query, or set ignore_invalid_records: true to skip and count such rows",
+        )
     if stats.invalid_value_count > stats.invalid_by_reason["null"] and not stats.unique:
         # Not what allow_empty is about: sent as a replace, it would empty the audience.
-        raise InvalidRowsError(f"{invalid}: there is no valid record. {fix}")
+        raise InvalidRowsError(f"{invalid}: there is no valid record", sent=NOTHING_SENT, advice="Correct the query")
 
 
 def check_export_limits(settings: ExportSettings, stats: Stats) -> None:
@@ -32,35 +39,45 @@ def check_export_limits(settings: ExportSettings, stats: Stats) -> None:
     if share > settings.max_invalid_ratio:
         raise LimitError(
             f"{_describe_invalid_values(stats)}: a share of {share:.4f} of the rows, more than "
-            f"max_invalid_ratio allows ({settings.max_invalid_ratio}). {build_limit_advice('max_invalid_ratio')}"
+            f"max_invalid_ratio allows ({settings.max_invalid_ratio})",
+            sent=NOTHING_SENT,
+            advice=build_limit_advice("max_invalid_ratio"),
         )
     if not stats.unique and not settings.allow_empty:
         raise LimitError(
-            f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid_value_count:,} invalid). "
-            "Nothing was sent. Set allow_empty: true if an empty result is expected (add and remove then do nothing, "
+            f"there is no valid record to send ({stats.read:,} rows read, {stats.invalid_value_count:,} invalid)",
+            sent=NOTHING_SENT,
+            advice="Set allow_empty: true if an empty result is expected (add and remove then do nothing, "
             "create makes an empty audience, replace clears the audience, and mirror removes everybody from it, as far "
-            "as min_records and max_leave_ratio allow)"
+            "as min_records and max_leave_ratio allow)",
         )
     check_expected_value_kind(settings, stats)
     if stats.unique and not stats.allowed_count:
         raise LimitError(
-            f"no records are left to send: {stats.withheld_text} withheld. Nothing was sent. Check the queries of "
-            "`suppress` and `consent`, and `control`"
+            f"no records are left to send: {stats.withheld_text} withheld",
+            sent=NOTHING_SENT,
+            advice="Check the queries of `suppress` and `consent`, and `control`",
         )
     count = stats.allowed_count
     least = settings.min_records
     most = settings.max_records
     left = f"{count:,} unique records" + (f", without {stats.withheld_text}," if stats.withheld.total() else "")
     if least is not None and count < least:
-        raise LimitError(f"{left} are fewer than min_records ({least:,}). {build_limit_advice('min_records')}")
+        raise LimitError(
+            f"{left} are fewer than min_records ({least:,})",
+            sent=NOTHING_SENT,
+            advice=build_limit_advice("min_records"),
+        )
     if most is not None and count > most:
-        raise LimitError(f"{left} are more than max_records ({most:,}). {build_limit_advice('max_records')}")
+        raise LimitError(
+            f"{left} are more than max_records ({most:,})", sent=NOTHING_SENT, advice=build_limit_advice("max_records")
+        )
 
 
 def build_limit_advice(setting: str) -> str:
-    """Return the end of an error about a limit, with how to change this `setting` for one run."""
+    """Return the advice of an error about a limit, with how to change this `setting` for one run."""
     return (
-        f"Nothing was sent. Correct the query, or change {setting} for one run, with the parameter "
+        f"Correct the query, or change {setting} for one run, with the parameter "
         f'{FOR_THIS_RUN_PARAMETER}: {{"{setting}": …}}'
     )
 
@@ -73,8 +90,9 @@ def check_expected_value_kind(settings: ExportSettings, stats: Stats) -> None:
     if expected != "any" and other > valid * TOLERATED_UNEXPECTED_SHARE:
         masks = ": a policy of Treasure Data may mask some, and digests of masks match nobody"
         raise LimitError(
-            f"expect_values is {expected}, but {other:,} of {valid:,} valid values are not. Nothing was sent. Check "
-            f"the columns of the query{masks if expected == 'plain' else ''}"
+            f"expect_values is {expected}, but {other:,} of {valid:,} valid values are not",
+            sent=NOTHING_SENT,
+            advice=f"Check the columns of the query{masks if expected == 'plain' else ''}",
         )
 
 

@@ -81,7 +81,7 @@ def build_entry(row: Mapping[str, Any]) -> ReportEntry:
     reasons = _parse_json_mapping(values.pop("rows_invalid_by_reason", None))
     counts = Counter({name: parse_whole_number(reasons[name]) or 0 for name in reasons if name in REASON_EXPLANATIONS})
     # A report quotes no query engine: rows of earlier versions hold its words as it wrote them.
-    message = str(values.get("error") or "").partition("; the engine's last lines: ")[0]
+    message = str(values.get("error") or "")
     return ReportEntry(
         kind=str(values.get("kind")),
         outcome=FAILED_OUTCOME if message or values.get("outcome") == FAILED_OUTCOME else SUCCESS_OUTCOME,

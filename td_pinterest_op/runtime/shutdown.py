@@ -8,6 +8,7 @@ import _thread
 import concurrent.futures
 import contextlib
 import contextvars
+import errno
 import logging
 import signal
 import time
@@ -93,7 +94,7 @@ def sleep(seconds: float) -> None:
 def run_uninterrupted(function: Callable[[], _T]) -> _T:
     """Call `function` in a thread that no signal interrupts, and return its result.
 
-    The end of the process waits for it. Raises RuntimeError if no thread starts.
+    The end of the process waits for it. Raises OSError if no thread starts.
     """
     return wait_for(start_thread(function, may_be_cut_off=False))
 
@@ -109,8 +110,7 @@ def wait_for(future: Future[_T]) -> _T:
 def start_thread(function: Callable[[], _T], *, may_be_cut_off: bool = True) -> Future[_T]:
     """Call `function` in a new thread with this thread's context variables. Return a future of its result.
 
-    The end of the process waits for the thread only if `may_be_cut_off` is false. Raises RuntimeError if no thread
-    starts.
+    The end of the process waits for the thread only if `may_be_cut_off` is false. Raises OSError if no thread starts.
     """
     future: Future[_T] = Future()
     if not may_be_cut_off:
@@ -124,5 +124,8 @@ def start_thread(function: Callable[[], _T], *, may_be_cut_off: bool = True) -> 
             future.set_exception(error)
 
     # Not by `threading`, whose `start` waits without end for a thread that dies for lack of memory as it begins.
-    _thread.start_new_thread(contextvars.copy_context().run, (complete_future,))
+    try:
+        _thread.start_new_thread(contextvars.copy_context().run, (complete_future,))
+    except RuntimeError:
+        raise OSError(errno.EAGAIN, "no thread starts") from None
     return future

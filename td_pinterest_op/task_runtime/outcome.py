@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.errors import ExportError, StoppedError
-from td_pinterest_op.redaction.secret import escape_for_message
+from td_pinterest_op.errors import ExportError, StoppedError, Subject
 from td_pinterest_op.report.page_file import write_run_report
 from td_pinterest_op.run_history.history_table import (
     COLUMN_TYPES,
@@ -102,14 +101,14 @@ def publish_outcome_and_raise(
     *,
     history: HistoryTable | None,
     rows: Sequence[HistoryRow],
-    error_subjects: Sequence[tuple[str, str | None]],
+    error_subjects: Sequence[Subject],
     statistics: Mapping[str, Any] | None = None,
     report: str | None = None,
     write_rejected: Callable[[], object] = lambda: None,
 ) -> None:
     """Publish the outcome of a run in log, history and report page. Raise its `error`, if any, as an ExportError.
 
-    `rows`: for the history; a row without an outcome gets the run's. `error_subjects`: see `add_missing_subjects`.
+    `rows`: for the history; a row without an outcome gets the run's. `error_subjects`: see `ExportError.add_subjects`.
     `report`: the page's path. A task that starts again publishes nothing. After a signal, there is no time left to
     write to tables.
     """
@@ -117,7 +116,7 @@ def publish_outcome_and_raise(
     if failure and may_rerun_for_renewed_token(services.task, failure):
         raise failure
     if failure:
-        add_missing_subjects(failure, error_subjects)
+        failure.add_subjects(error_subjects)
         # Ctrl-C ends `digdag run` as well, which then prints no task's error.
         if isinstance(failure, StoppedError) and services.task.attempt_id:
             log.error("%s", failure)
@@ -125,22 +124,21 @@ def publish_outcome_and_raise(
         level, text = (logging.ERROR, "statistics of the failed run") if failure else (logging.INFO, "statistics")
         log.log(level, "%s: %s", text, json.dumps(statistics))
         if report:
-            write_run_report(Path(report), statistics, error=str(failure or ""), now=services.timing.get_utc_time())
+            write_run_report(
+                Path(report),
+                statistics,
+                error=failure.describe(quotes=False) if failure else "",
+                now=services.timing.get_utc_time(),
+            )
     if not shutdown.is_requested():
         if history:
-            outcome = {"outcome": FAILED_OUTCOME, "error": str(failure)} if failure else {"outcome": SUCCESS_OUTCOME}
+            outcome = (
+                {"outcome": FAILED_OUTCOME, "error": failure.describe(quotes=False)}
+                if failure
+                else {"outcome": SUCCESS_OUTCOME}
+            )
             history.write_rows([outcome | dict(row) for row in rows])
         with contextlib.suppress(StoppedError):
             write_rejected()
     if failure:
         raise failure
-
-
-def add_missing_subjects(error: ExportError, error_subjects: Sequence[tuple[str, str | None]]) -> None:
-    """Add the subjects that an error's message does not name: it may be read alone.
-
-    `error_subjects`: such as ("ad account", "549755885175"), with None for an unknown id or name.
-    """
-    names = [(label, escape_for_message(subject)) for label, subject in error_subjects if subject]
-    if unnamed := [f"{label} {name}" for label, name in names if name not in str(error)]:
-        error.extend(f" ({', '.join(unnamed)})")

@@ -52,7 +52,7 @@ class GuardedTaskRun:
             if is_resubmitted or not isinstance(error, Exception):
                 return is_resubmitted
             failure = ExportError.from_exception(error)
-            log.error("%s. Who must act: %s. %s", type(failure).__name__, failure.who, failure.advice)
+            log.error("%s. Who must act: %s. %s", type(failure).__name__, failure.who, failure.general_advice)
         # digdag prints the message, and its runner raises the error again: Python would print it a second time.
         before = sys.excepthook
         sys.excepthook = lambda kind, raised, trace: None if raised is failure else before(kind, raised, trace)

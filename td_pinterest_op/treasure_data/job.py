@@ -10,7 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from td_pinterest_op.errors import ExportError, JobError, TreasureDataError
+from td_pinterest_op.errors import (
+    NOTHING_SENT,
+    ExportError,
+    JobError,
+    TreasureDataError,
+)
 from td_pinterest_op.redaction.secret import escape_for_message, mask_and_escape, mask_long_numbers_too
 from td_pinterest_op.runtime.clock import format_duration
 from td_pinterest_op.runtime.text import parse_id, parse_whole_number
@@ -28,7 +33,7 @@ _LEAST_LOGGED_WAIT_SECONDS = 1.0
 _KILL_TIME_LIMIT = 2.0
 _LONGEST_ENGINE_TEXT = 600
 _COLUMN_POLICY_ADVICE = (
-    ". If the operator made that table, a column policy hides its columns: let the owner of the API key View them (the "
+    "If the operator made that table, a column policy hides its columns: let the owner of the API key View them (the "
     "policy Columns full, or View by default)"
 )
 _FIRST_COMMENTS_PATTERN = re.compile(r"(?:\s*--[^\r\n]*(?:\r?\n|\r|\Z))*")
@@ -106,7 +111,7 @@ def run_or_await_job(td: TreasureData, source: JobOrQuery, *, on_job_id: Callabl
         columns = json.loads(details.get("hive_result_schema") or "null")
         schema = tuple((str(name), str(type_)) for name, type_, *_ in columns)
     except (TypeError, ValueError, RecursionError):
-        raise JobError(f"job {job_id} succeeded but has no result: its query must be a SELECT") from None
+        raise JobError(f"job {job_id} succeeded but has no result", advice="Its query must be a SELECT") from None
     records, size = (parse_whole_number(details.get(name)) for name in ("num_records", "result_size"))
     return Job(id=job_id, schema=schema, records=records, size=size)
 
@@ -174,9 +179,12 @@ def _issue_or_adopt_query(td: TreasureData, source: JobOrQuery, key: str) -> tup
         return job_id, status == 409
     if status == 404:
         raise JobError(
-            f'there is no database "{source.database}" for the query (Treasure Data responded 404): correct its name'
+            f'there is no database "{source.database}" for the query (Treasure Data responded 404)',
+            advice="Correct its name",
         )
-    raise TreasureDataError(f"Treasure Data responded {status} to the query, but sent no job id. Run this task again")
+    raise TreasureDataError(
+        f"Treasure Data responded {status} to the query, but sent no job id", advice="Run this task again"
+    )
 
 
 def _request_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, Any]:
@@ -184,13 +192,13 @@ def _request_job_details(td: TreasureData, view: str, job_id: str) -> dict[str, 
     status, content = td.call("GET", build_v3_path("job", view, job_id))
     if status == 404:
         raise JobError(
-            f"Treasure Data has no job {job_id}: check the job id, and that TD_API_SERVER is the region in "
-            "which the job ran"
+            f"Treasure Data has no job {job_id}",
+            advice="Check the job id, and that TD_API_SERVER is the region in which the job ran",
         )
     if not isinstance(content.get("status"), str) or str(content.get("job_id") or job_id) != job_id:
         raise TreasureDataError(
-            f"Treasure Data's response about job {job_id} ({view}) has no status, or the id of another job: run this "
-            "task again"
+            f"Treasure Data's response about job {job_id} ({view}) has no status, or the id of another job",
+            advice="Run this task again",
         )
     return content
 
@@ -203,8 +211,12 @@ def _build_job_error(job_id: str, details: Mapping[str, Any], source: JobOrQuery
     # Hidden before the cut: half of a value would not be recognised.
     lines = hide_values_in_message(text, names).splitlines()
     last = escape_for_message(mask_long_numbers_too(" / ".join(lines[-6:])))[-_LONGEST_ENGINE_TEXT:]
-    effect = "" if source.purpose else ": nothing was sent"
     name = f"{job_id} ({source.purpose})" if source.purpose else job_id
-    engine = f"; the engine's last lines: {last}" if last else ""
+    quote = f"; the engine's last lines: {last}" if last else ""
     advice = _COLUMN_POLICY_ADVICE if source.purpose and "cannot be resolved" in text else ""
-    return JobError(f"job {name} ended with status {mask_and_escape(details['status'])}{effect}{engine}{advice}")
+    return JobError(
+        f"job {name} ended with status {mask_and_escape(details['status'])}",
+        quote=quote,
+        sent="" if source.purpose else NOTHING_SENT,
+        advice=advice,
+    )

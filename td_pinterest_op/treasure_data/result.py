@@ -19,7 +19,7 @@ _GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
 # The most rows of a result that a user without the permission Download may see.
 _MOST_ROWS_WITHOUT_PERMISSION = 50
 _DAMAGED_PROBLEM = "cannot be read, because its data is damaged"
-_DOWNLOAD_ADVICE = "give the owner of the API key the permission Download on the query's database"
+_DOWNLOAD_ADVICE = "Give the owner of the API key the permission Download on the query's database"
 
 
 def open_job_rows(
@@ -86,7 +86,7 @@ class JobRows:
                 why = "" if self._at_end else f" (the last of {tries} tries: {failure})"
                 problem = f"is truncated: {self._rows} of {records} rows arrived{why}"
                 if self._inflater.eof and self._rows <= _MOST_ROWS_WITHOUT_PERMISSION:
-                    raise JobError(f"{self.job.label} {problem}: {_DOWNLOAD_ADVICE}")
+                    raise JobError(f"{self.job.label} {problem}", advice=_DOWNLOAD_ADVICE)
                 raise self._build_result_error(problem)
             wait = next(waits) if tries else retry.initial_wait
             self._td.sleep(self._td.log_and_choose_wait(failure, wait, f"in {self.job.label}"))
@@ -111,8 +111,8 @@ class JobRows:
                 raise TemporaryError("the response contains a different part of the result than requested")
             elif status == 404:
                 raise JobError(
-                    f"job {self.job.id} no longer has a result: Treasure Data keeps results for seven days. Run "
-                    "the query again (a query that inserts or creates has no result: it must be a SELECT)"
+                    f"job {self.job.id} no longer has a result: Treasure Data keeps results for seven days",
+                    advice="Run the query again (a query that inserts or creates has no result: it must be a SELECT)",
                 )
             else:
                 raise build_refusal_error(
@@ -162,4 +162,4 @@ class JobRows:
             yield columns
 
     def _build_result_error(self, problem: str) -> TreasureDataError:
-        return TreasureDataError(f"{self.job.label} {problem}. Run this task again")
+        return TreasureDataError(f"{self.job.label} {problem}", advice="Run this task again")

@@ -38,14 +38,14 @@ class ListedTable:
             # Each column is a list of its name, its type and, if it has another one in SQL, its alias.
             return frozenset(str(name).lower() for column in json.loads(self.schema or "[]") for name in column[::2])
         except (TypeError, ValueError):
-            raise TreasureDataError(f"the columns of {self.name} cannot be read{RUN_AGAIN_ADVICE}") from None
+            raise TreasureDataError(f"the columns of {self.name} cannot be read", advice=RUN_AGAIN_ADVICE) from None
 
 
 def list_tables(td: TreasureData, database: str) -> dict[str, ListedTable]:
     """Return a database's tables by name. Raises JobError for an unknown database, and as `TreasureData.call` does."""
     status, content = td.call("GET", build_v3_path("table", "list", database))
     if status == 404:
-        raise JobError(f'there is no database "{database}": create it, or name another one')
+        raise JobError(f'there is no database "{database}"', advice="Create it, or name another one")
     tables = {}
     try:
         for each in content["tables"]:
@@ -54,7 +54,7 @@ def list_tables(td: TreasureData, database: str) -> dict[str, ListedTable]:
             tables[name] = ListedTable(name=name, created_at=str(each["created_at"]), schema=schema)
     except (LookupError, TypeError):
         raise TreasureDataError(
-            f"Treasure Data's list of the tables in {database} cannot be read{RUN_AGAIN_ADVICE}"
+            f"Treasure Data's list of the tables in {database} cannot be read", advice=RUN_AGAIN_ADVICE
         ) from None
     return tables
 
@@ -120,7 +120,7 @@ class OperatorTable:
                 "the %s %s failed: %s. The run continues, and may have no row there",
                 self.description,
                 f"{self.database}.{self.table}".lstrip("."),  # without a query there may be no database
-                str(ExportError.from_exception(error)).removesuffix(RUN_AGAIN_ADVICE),
+                ExportError.from_exception(error).describe(advises=False),
             )
             return None
 
@@ -131,7 +131,8 @@ class OperatorTable:
         existing = table.columns if table and table.schema else None
         if existing and (missing := sorted({*self.identifying_columns} - existing)):
             raise JobError(
-                f"it is not the operator's table, which has a column {' and a column '.join(missing)}: name another one"
+                f"it is not the operator's table, which has a column {' and a column '.join(missing)}",
+                advice="Name another table",
             )
         if statement := build_create_or_alter_sql(self.table, self.columns, existing, description=self.description):
             run_statement_job(td, JobOrQuery(query=statement, database=self.database, purpose=self.description))

@@ -32,15 +32,17 @@ log = logging.getLogger(__name__)
 
 _ALLOWLIST_ADVICE = "that the account's IP allowlist admits this machine's address"
 _API_KEY_ADVICE_BY_STATUS = {
-    401: "Treasure Data refused the API key: check the secret td.apikey, that TD_API_SERVER is the key's region, and "
-    + _ALLOWLIST_ADVICE,
-    403: "Treasure Data does not permit this to the owner of the API key: give that user access to the database (the "
-    "permissions Query and Download, and Edit for the tables that the operator makes) or, for the result of a job, use "
-    f"the key of the user who ran it, and check {_ALLOWLIST_ADVICE}",
+    401: f"Check the secret td.apikey, that TD_API_SERVER is the key's region, and {_ALLOWLIST_ADVICE}",
+    403: "Give that user access to the database (the permissions Query and Download, and Edit for the tables that the "
+    "operator makes) or, for the result of a job, use the key of the user who ran it, and check " + _ALLOWLIST_ADVICE,
+}
+_API_KEY_PROBLEM_BY_STATUS = {
+    401: "Treasure Data refused the API key",
+    403: "Treasure Data does not permit this to the owner of the API key",
 }
 # Repeats of a reading request whose key is refused, but worked before in this run: that may pass.
 _REFUSED_KEY_RETRIES = 2
-RUN_AGAIN_ADVICE = "; run this task again later"
+RUN_AGAIN_ADVICE = "Run this task again later"
 
 
 def build_v3_path(*parts: str) -> str:
@@ -53,10 +55,10 @@ def build_refusal_error(status: int, response_text: str, *, subject: str) -> Wor
 
     `response_text`: the response and the request. `subject`: what the user must correct.
     """
-    advice = f"repeating the request does not help: correct {subject}"
+    advice = f"Repeating the request does not help: correct {subject}"
     if 300 <= status < 400:
-        advice = "redirects are not followed: check TD_API_SERVER, and a proxy that may respond in its place"
-    return WorkflowError(f"Treasure Data: {response_text}; {advice}", status=status)
+        advice = "Redirects are not followed: check TD_API_SERVER, and a proxy that may respond in its place"
+    return WorkflowError(f"Treasure Data: {response_text}", advice=advice, status=status)
 
 
 class TemporaryError(Exception):
@@ -132,7 +134,7 @@ class TreasureData:
             )
         except TemporaryError as error:
             tries = "" if self._end else f", after {format_count(self.retry.count + 1, 'attempt')}"
-            raise TreasureDataError(f"Treasure Data: {error} {request}{tries}{RUN_AGAIN_ADVICE}") from None
+            raise TreasureDataError(f"Treasure Data: {error} {request}{tries}", advice=RUN_AGAIN_ADVICE) from None
         if response.status not in (200, 404, 409):
             text = f'response {response.status} "{_get_error_text(response)}" {request}'
             raise build_refusal_error(response.status, text, subject=subject)
@@ -147,7 +149,8 @@ class TreasureData:
         if failure.retry_after > self.retry.longest_wait:
             raise TreasureDataError(
                 f"Treasure Data: {failure} {where}; Treasure Data asks to wait {format_duration(failure.retry_after)}, "
-                f"more than max_retry_wait_millis allows ({format_duration(self.retry.longest_wait)}){RUN_AGAIN_ADVICE}"
+                f"more than max_retry_wait_millis allows ({format_duration(self.retry.longest_wait)})",
+                advice=RUN_AGAIN_ADVICE,
             )
         wait = max(wait, failure.retry_after)
         log.warning("Treasure Data: %s %s; trying again in %s", failure, where, format_duration(wait))
@@ -185,15 +188,19 @@ class TreasureData:
                     if method == "GET" and self._refusals_left:
                         self._refusals_left -= 1
                         raise TemporaryError(text)
-                    raise WorkflowError(f"{_API_KEY_ADVICE_BY_STATUS[status]} ({text} {request})", status=status)
+                    raise WorkflowError(
+                        f"{_API_KEY_PROBLEM_BY_STATUS[status]} ({text} {request})",
+                        advice=_API_KEY_ADVICE_BY_STATUS[status],
+                        status=status,
+                    )
                 if status < 300:
                     self._refusals_left = min(_REFUSED_KEY_RETRIES, self.retry.count)
                 yield response
         except NoResponseError as error:
             # Any other failure of TLS may pass.
-            if error.failure is Failure.UNUSABLE or "certificate" in str(error).lower():
-                advice = f"check TD_API_SERVER, {UNUSABLE_CONNECTION_ADVICE}"
-                raise WorkflowError(f"Treasure Data: {error}; {advice}") from None
+            if error.failure in (Failure.UNUSABLE, Failure.UNTRUSTED):
+                advice = f"Check TD_API_SERVER, {UNUSABLE_CONNECTION_ADVICE}"
+                raise WorkflowError(f"Treasure Data: {error}", advice=advice) from None
             raise TemporaryError(f"no response ({error})") from None
 
 

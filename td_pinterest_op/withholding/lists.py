@@ -5,7 +5,11 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from td_pinterest_op.errors import LimitError, extend_errors
+from td_pinterest_op.errors import (
+    NOTHING_SENT,
+    LimitError,
+    add_to_errors,
+)
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.records.columns import IdentifierColumn, find_withholding_list_columns
 from td_pinterest_op.records.limits import check_expected_value_kind, format_reason_counts
@@ -77,7 +81,7 @@ def open_lists(
 
 def name_list_in_errors(name: str) -> contextlib.AbstractContextManager[None]:
     """Return a context manager that adds a list's name to the errors that leave its block."""
-    return extend_errors(f" [the query of `{name}`]")
+    return add_to_errors(what=f" [the query of `{name}`]")
 
 
 def require_usable_lists(list_stats: Mapping[str, Stats], settings: ExportSettings) -> None:
@@ -95,15 +99,19 @@ def require_usable_lists(list_stats: Mapping[str, Stats], settings: ExportSettin
         if name == SUPPRESS_LIST_NAME and (unsure := stats.invalid_by_reason[Reason.UNSURE.value]):
             raise LimitError(
                 f"`{name}` contains {format_count(unsure, 'address', 'addresses')} that the warehouse cannot hash, so "
-                "these people would not be found. Nothing was sent. Replace each such address with the SHA-256 of its "
-                f"lowercase form{'' if settings.action.needs_query else ', or set hash_in: operator'}"
+                "these people would not be found",
+                sent=NOTHING_SENT,
+                advice="Replace each such address with the SHA-256 of its lowercase form"
+                + ("" if settings.action.needs_query else ", or set hash_in: operator"),
             )
         reasons = format_reason_counts(stats.invalid_by_reason)
         may_be_empty = name == SUPPRESS_LIST_NAME and not stats.read
         if not stats.unique and not (may_be_empty and settings.allow_empty_suppress):
             problem = f"contains no identifier ({reasons})" if stats.read else "has no rows"
             allow = ", or set allow_empty_suppress: true if it is correct that nobody has opted out"
-            raise LimitError(f"`{name}` {problem}. Nothing was sent. Correct its query{allow if may_be_empty else ''}")
+            raise LimitError(
+                f"`{name}` {problem}", sent=NOTHING_SENT, advice=f"Correct its query{allow if may_be_empty else ''}"
+            )
         if reasons:
             warnings.append(f"{name}: {reasons}")
     if warnings:

@@ -31,7 +31,7 @@ SENT = "Before that, 9 of 9 records were sent"
 @pytest.mark.parametrize(
     ("if_exists", "said", "after"),
     [
-        ("fail", f"already exists.*{SENT}$", set()),
+        ("fail", f"already exists.*{SENT}", set()),
         ("add", "Run this task again, which then uses it", digests(9) | digests(1, first=50)),
         ("replace", "Run this task again, which then uses it", digests(9)),
     ],
@@ -76,7 +76,7 @@ def test_older_job_does_not_overwrite_a_newer_one(
         message = rf"of a newer run \(job {newer}, here job {older}\), and keeps it"
         with pytest.raises(AudienceError, match=message) as caught:
             services.export(settings, job_id=older)
-        assert (operation != "audiences/get") == str(caught.value).endswith(SENT)
+        assert (operation != "audiences/get") == (SENT in str(caught.value))
         assert "running this task again" not in str(caught.value).lower()
     members = digests(9) if replace_newer else digests(4, first=50)
     assert members == services.pinterest.members_of_audience(audience_id)
@@ -87,7 +87,7 @@ def test_of_two_replaces_with_one_job_the_one_that_began_first_is_told_to_run_ag
     job = services.job(people(4))
     run_during(services, "customer_lists/update", lambda: services.export(settings, job_id=job, session_time=NEXT_DAY))
     with pytest.raises(
-        AudienceError, match=rf"\(job {job}, here job {job}\), and keeps it. To replace it, run this task again"
+        AudienceError, match=rf"\(job {job}, here job {job}\), and keeps it\. .*To replace it, run this task again"
     ):
         services.export(settings, job_id=job)
 

@@ -158,7 +158,7 @@ def test_run_with_a_rejected_token_writes_a_failed_row(
     ("changes", "error"),
     [
         ({}, None),
-        ({"query": "SELECT email FROM nowhere"}, "ended with status error: nothing was sent"),
+        ({"query": "SELECT email FROM nowhere"}, "ended with status error. Nothing was sent"),
         ({"audience_id": "77"}, "there is no audience 77"),
         ({"colour": "red"}, "colour: is unknown"),
         ({"query": ""}, "query of the task is blank"),
@@ -275,7 +275,7 @@ def test_export_with_an_unwritable_history_succeeds_with_one_warning(
     (warning,) = logged_warnings(caplog)
     assert warning.startswith(f"the history {named} failed: ")
     assert (why or 'there is no database "nowhere"') in warning
-    assert "nothing was sent" not in warning
+    assert "Nothing was sent" not in warning
     assert warning.endswith(". The run continues, and may have no row there")
 
 
@@ -283,7 +283,7 @@ def test_failed_run_with_an_unwritable_history_keeps_its_error(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     refuse_queries(services)
-    with pytest.raises(AudienceError, match=r"^there is no audience 77 in ad account \d+: check both ids$"):
+    with pytest.raises(AudienceError, match=r"^there is no audience 77 in ad account \d+. Check both ids$"):
         run_add(services, settings={"audience_id": "77"})
     assert len(logged_warnings(caplog)) == 1
 

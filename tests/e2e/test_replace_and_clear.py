@@ -208,7 +208,7 @@ def test_ignored_switch_is_an_error_after_half_a_minute(services: Services, acti
     assert services.pinterest.members_of_audience(audience.id) == digests(3, first=100)
     for part in (
         audience.id,
-        f"when the audience was last read, it used customer list {before}. The change",
+        f"when the audience was last read, it used customer list {before}. ",
         "may appear later",
         "again is safe",
         "remove_people_from_current_audience" if action == CLEAR else "begin: adopt",

@@ -105,7 +105,7 @@ def test_private_result_of_another_user_is_an_error_with_what_to_do(services: Se
     settings = settings_of(services, ADD)
     job_id = services.job(people(9))
     services.td.answer(403, path="/v3/job/result/", times=3)
-    message = rf"for the result of a job, use the key of the user who ran it, .*/v3/job/result/{job_id}"
+    message = rf"/v3/job/result/{job_id}.*for the result of a job, use the key of the user who ran it"
     with pytest.raises(WorkflowError, match=message):
         services.export(settings, job_id=job_id)
     assert services.pinterest.calls.writes() == []

@@ -19,9 +19,9 @@ def _people(services: Services) -> None:
 @pytest.mark.parametrize(
     ("switches", "complaint"),
     [
-        ({"download": "none"}, r"the permissions Query and Download.*You do not have the permission"),
-        ({"download": "preview"}, r"is truncated: 50 of 200 rows arrived.*: give .* the permission Download on"),
-        ({"is_admitted": False}, r"that the account's IP allowlist admits .* \"The IP address 127"),
+        ({"download": "none"}, r"You do not have the permission.*the permissions Query and Download"),
+        ({"download": "preview"}, r"is truncated: 50 of 200 rows arrived.*Give .* the permission Download on"),
+        ({"is_admitted": False}, r"\"The IP address 127.*that the account's IP allowlist admits"),
         ({"invisible_columns": {"email"}}, "Column 'email' cannot be resolved"),
     ],
 )  # fmt: skip

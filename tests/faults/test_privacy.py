@@ -121,7 +121,7 @@ def test_redirect_by_pinterest_is_not_followed(stage: Stage, status: int, operat
     elsewhere = stage.services.environ["TD_API_SERVER"].replace("127.0.0.1", "localhost") + "elsewhere"
     stage.pinterest.inject(Fault(effect=Redirect(location=elsewhere, status=status), operation=operation))
     td.requests.clear()
-    with pytest.raises(PinterestError, match="redirects are not followed"):
+    with pytest.raises(PinterestError, match="Redirects are not followed"):
         stage.add(people(20))
     assert [request for request in td.requests if "elsewhere" in request.path] == []
 
@@ -131,6 +131,6 @@ def test_redirect_by_treasure_data_is_not_followed(stage: Stage, path: str) -> N
     elsewhere = stage.services.environ["PINTEREST_API_ENDPOINT"].replace("127.0.0.1", "localhost") + "/elsewhere"
     fault = TreasureDataFault(kind="status", status=307, path=path, headers={"Location": elsewhere}, times=1000)
     stage.services.td.faults.add(fault)
-    with pytest.raises(WorkflowError, match="redirects are not followed: check TD_API_SERVER"):
+    with pytest.raises(WorkflowError, match="Redirects are not followed: check TD_API_SERVER"):
         stage.add(people(20))
     assert [call for call in stage.pinterest.calls.all() if "elsewhere" in call.path] == []

@@ -13,7 +13,10 @@ from td_pinterest_op.audiences.list_name import parse_list_name, shorten_for_lis
 from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_list, require_writable_audience
 from td_pinterest_op.audiences.request import ExportRequest
 from td_pinterest_op.audiences.sender import Sender
-from td_pinterest_op.errors import AudienceError
+from td_pinterest_op.errors import (
+    NOTHING_CHANGED,
+    AudienceError,
+)
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST_TYPE, Audience, build_age_key
 from td_pinterest_op.records.columns import find_people_columns
 from td_pinterest_op.records.limits import check_export_limits
@@ -133,8 +136,10 @@ class AudienceAction(abc.ABC):
                 f"is named {escape_and_quote(audience.name)}" if audience else "cannot be read, so its name is unknown"
             )
             raise AudienceError(
-                f"audience {self.stats.audience_id} {seen}, but expected_audience_name is "
-                f"{escape_and_quote(expected)}: check the id. Nothing was changed"
+                f"audience {self.stats.audience_id} {seen}, but expected_audience_name is {escape_and_quote(expected)}",
+                sent=NOTHING_CHANGED,
+                advice="Check the id",
+                subjects=[("audience", self.stats.audience_id)],
             )
 
     def _set_summary(self, infinitive: str, past: str = "") -> None:
@@ -157,21 +162,27 @@ class AudienceAction(abc.ABC):
         return name.session if name and name.audience == shorten_for_list_name(self._new_name) else None
 
     def _build_conflict_error(self, audience: Audience) -> AudienceError:
-        text = f"an audience named {escape_and_quote(audience.name)} already exists (id {audience.id}): "
+        what = f"an audience named {escape_and_quote(audience.name)} already exists (id {audience.id})"
         if self._settings.if_exists != "fail" or self.action.finds_by_name:
-            return AudienceError(f"{text}it was created while this task ran. Run this task again, which then uses it")
-        if audience.audience_type == CUSTOMER_LIST_TYPE:
-            text += "to put people into it use action add_people_to_current_audience or replace_current_audience with "
-            text += "its id, or "
-        return AudienceError(f"{text}choose another audience_name")
+            what += ": it was created while this task ran"
+            advice = "Run this task again, which then uses it"
+        elif audience.audience_type == CUSTOMER_LIST_TYPE:
+            advice = (
+                "To put people into it, use action add_people_to_current_audience or replace_current_audience with its "
+                "id. Or choose another audience_name"
+            )
+        else:
+            advice = "Choose another audience_name"
+        return AudienceError(what, advice=advice, subjects=[audience.subject, ("audience", audience.name)])
 
     def _require_only_namesake(self, audiences: Sequence[Audience]) -> Audience:
         """Return the only one of the `audiences` with the settings' name. Raises AudienceError if there are several."""
         if len(audiences) > 1:
             ids = ", ".join(each.id for each in audiences)
             raise AudienceError(
-                f"{len(audiences)} audiences are named {escape_and_quote(self._new_name)} (ids {ids}): name the one "
-                "that you mean by its id, with an action for an existing audience"
+                f"{len(audiences)} audiences are named {escape_and_quote(self._new_name)} (ids {ids})",
+                advice="Name the one that you mean by its id, with an action for an existing audience",
+                subjects=[("audience", self._new_name)],
             )
         return self._require_usable_audience(audiences[0].id)
 
@@ -223,8 +234,9 @@ class AudienceAction(abc.ABC):
             shown = self._api.find_audience(audience.id)
             if shown is None or shown.is_removed:
                 raise AudienceError(
-                    f"{audience.label}, which this session created, was removed, or Pinterest does not show it yet: "
-                    "run this task again"
+                    f"{audience.label}, which this session created, was removed, or Pinterest does not show it yet",
+                    advice="Run this task again",
+                    subjects=[audience.subject],
                 )
             own = [shown]
         kept = own[0]

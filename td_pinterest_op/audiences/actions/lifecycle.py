@@ -111,8 +111,9 @@ class CreateActalike(AudienceAction):
         if classify_audience_status(seed.status) is not AudienceCondition.READY:
             raise AudienceError(
                 f"seed {seed.label} has the status {seed.status or 'unknown'}, not READY: it needs at least 100 "
-                "matched people, whom Pinterest takes a day or two to find. Name another seed, add people to it, or "
-                "run this task again then. Nothing was created"
+                "matched people, whom Pinterest takes a day or two to find",
+                sent="Nothing was created",
+                advice="Name another seed, add people to it, or run this task again then",
             )
         self._set_summary("create look-alike {audience}")
         text = (
@@ -197,5 +198,7 @@ class Delete(AudienceAction):
             return
         raise AudienceError(
             f"there is no audience {self._audience_id} to remove in ad account {self._settings.ad_account_id} (404): "
-            "either it was deleted before, or it never existed there. Check audience_id_delete and ad_account_id"
+            "either it was deleted before, or it never existed there",
+            advice="Check audience_id_delete and ad_account_id",
+            subjects=[("audience", self._audience_id), self._api.subject],
         )

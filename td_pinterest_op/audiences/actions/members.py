@@ -11,11 +11,16 @@ from td_pinterest_op.audiences.list_name import ListJobs, ListName, parse_list_n
 from td_pinterest_op.audiences.lookup import find_used_list, read_audience_until_found
 from td_pinterest_op.audiences.switching import ListSwitcher
 from td_pinterest_op.audiences.usage import require_unused
-from td_pinterest_op.errors import AudienceError, LimitError
+from td_pinterest_op.errors import (
+    NOTHING_SENT,
+    AudienceError,
+    LimitError,
+)
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.limits import build_limit_advice
 from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape_for_message
+from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ActionSpec
 
 log = logging.getLogger(__name__)
@@ -62,9 +67,11 @@ class MembersAction(AudienceAction):
             return
         state = f"uses customer list {now.customer_list_id} now" if now and not now.is_removed else "was removed"
         raise AudienceError(
-            f"{audience.label} was changed by somebody else during this export: it {state}. All {self.stats.sent} "
-            f"records went to customer list {audience.customer_list_id}, which it no longer uses, so they have no "
-            "effect on the audience. Run this task again"
+            f"{audience.label} was changed by somebody else during this export: it {state}",
+            sent=f"All {format_count(self.stats.sent, 'record')} went to customer list {audience.customer_list_id}, "
+            "which it no longer uses, so they have no effect on the audience",
+            advice="Run this task again",
+            subjects=[audience.subject],
         )
 
     def _plan_replacement(self, audience: Audience, prepared: PreparedRecords) -> list[Step]:
@@ -98,7 +105,9 @@ class MembersAction(AudienceAction):
         elif before - after > limit * before:
             raise LimitError(
                 f"{after:,} records would take the place of {before:,}, so that a greater share would leave than "
-                f"max_leave_ratio allows ({limit}). {build_limit_advice('max_leave_ratio')}"
+                f"max_leave_ratio allows ({limit})",
+                sent=NOTHING_SENT,
+                advice=build_limit_advice("max_leave_ratio"),
             )
 
     def _set_replacement_summary(self, prepared: PreparedRecords, *, note: str = "") -> None:

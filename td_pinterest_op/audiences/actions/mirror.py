@@ -12,7 +12,12 @@ from td_pinterest_op.audiences.actions.audience_action import Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.list_name import parse_list_name
 from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_list
-from td_pinterest_op.errors import AudienceError, ExportError, PinterestError
+from td_pinterest_op.errors import (
+    NOTHING_CHANGED,
+    AudienceError,
+    ExportError,
+    PinterestError,
+)
 from td_pinterest_op.mirroring.ledger import JOINERS, LEAVERS, REPLACE_MODE, REPLACEMENT, UNSURE_LEAVERS, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorWarehouseSteps
@@ -81,7 +86,9 @@ class Mirror(MembersAction):
         if self._audience and name not in ("", self._audience.name):
             raise AudienceError(
                 f"{self._audience.label} is not named {escape_and_quote(name)}: audience_id and audience_name must "
-                "name the same audience. Nothing was changed"
+                "name the same audience",
+                sent=NOTHING_CHANGED,
+                subjects=[self._audience.subject],
             )
 
     @property

@@ -19,7 +19,7 @@ from td_pinterest_op.cli.connection import (
 )
 from td_pinterest_op.cli.oauth_redirect import RedirectParameters, RedirectServer, parse_redirect_parameters
 from td_pinterest_op.cli.secret_target import TARGET_ARGUMENT_NAMES, SecretsByName, make_store_function
-from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, extend_errors
+from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, add_to_errors
 from td_pinterest_op.http.endpoints import require_safe_for_secrets
 from td_pinterest_op.pinterest.client import TokenSource
 from td_pinterest_op.pinterest.oauth import (
@@ -37,18 +37,18 @@ from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 _STORE_QUESTION = "Store the token of this user?"
 _APPS_URL = "https://developers.pinterest.com/apps/"
 _USED_CODE_ADVICE = (
-    "the code was used before, is too old (it lasts a few minutes) or belongs to another redirect address: run "
+    "The code was used before, is too old (it lasts a few minutes) or belongs to another redirect address: run "
     "`td-pinterest authorize` again and approve within a few minutes"
 )
 _WRONG_APP_ADVICE = (
-    f"check client id and client secret: both are on the app's page at {_APPS_URL}, and the secret changes when "
+    f"Check client id and client secret: both are on the app's page at {_APPS_URL}, and the secret changes when "
     "somebody resets it there"
 )
 # Advice about a refused consent code.
 _ADVICE_BY_ERROR_CODE = {
     WRONG_APP_CODE: _WRONG_APP_ADVICE,
     283: _USED_CODE_ADVICE,
-    None: f"{_USED_CODE_ADVICE}. Or {_WRONG_APP_ADVICE}",
+    None: f"{_USED_CODE_ADVICE}. {_WRONG_APP_ADVICE}",
 }
 # How to delete an older token, by the place where it is.
 _DELETE_TOKEN_COMMANDS = {
@@ -165,7 +165,7 @@ def authorize(
             raise StoppedError("you answered no: nothing was stored")
 
         def store_secrets() -> str:
-            with extend_errors(". You approved the app, but its token was lost: run the command again"):
+            with add_to_errors(sent="You approved the app, but its token was lost: run the command again"):
                 place = store(issued)
             # Printed at once, since a signal may end the command.
             screen.print_note(f"The refresh token is stored in {place}.")

@@ -84,7 +84,7 @@ def _run_checks(context: DoctorContext) -> Iterator[tuple[str, CheckResult]]:
         except StoppedError:
             raise
         except ExportError as failure:
-            advice = failure.advice
+            advice = failure.general_advice
             if name == "endpoints":
                 advice = "correct the variables, or unset them for the defaults"
             if isinstance(failure, AccountError) and failure.status == HTTPStatus.UNAUTHORIZED:

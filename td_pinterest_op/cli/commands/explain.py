@@ -46,7 +46,7 @@ def explain(common: options.CommonOptions, name: str | None) -> None:
             "meaning": get_meaning(error),
             "who": error.who,
             "example": error.example,
-            "advice": error.advice,
+            "advice": error.general_advice,
         }
         for known, error in ERRORS_BY_NAME.items()
     ]

@@ -13,7 +13,7 @@ from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.lint.workflow_check import BUILT_IN_CONNECTOR_CODE, check_workflow
 from td_pinterest_op.cli.secret_target import build_authorize_command
 from td_pinterest_op.cli.shipped_files import update_code
-from td_pinterest_op.errors import SettingsError, extend_errors
+from td_pinterest_op.errors import SettingsError, add_to_errors
 
 _COMMENT_LINE_PATTERN = re.compile(r"^[ \t]*(?:#|--).*$", re.MULTILINE)
 # Pinterest's tokens, Treasure Data's keys, and the lines of an env file.
@@ -60,7 +60,7 @@ def push(common: options.CommonOptions, project: str, folder: Path, program: str
             f"{folder} has credentials in plain text, which everybody who can read the project would see: nothing was "
             f"pushed. Move away {', '.join(with_secrets)}; config/environment.yml shows how a task gets its secrets"
         )
-    with extend_errors(". Nothing was pushed"):
+    with add_to_errors(sent="Nothing was pushed"):
         update_code(folder)
     checked = [check_workflow(workflow) for workflow in workflows]
     findings = dict.fromkeys(finding for workflow in checked for finding in workflow.findings)
@@ -72,7 +72,7 @@ def push(common: options.CommonOptions, project: str, folder: Path, program: str
     common.print_note(f"Pushing {folder} as {project}")
     server = os.environ.get("DIGDAG_ENDPOINT")
     endpoint = ["-e", server] if program == "digdag" and server else []
-    with extend_errors(f". Whether {project} was pushed is not known: push it again"):
+    with add_to_errors(sent=f"Whether {project} was pushed is not known: push it again"):
         pushed = subprocess.run([*_COMMAND_BY_PROGRAM[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
     if pushed.returncode:
         raise SettingsError(f"the push of {project} failed, as said above")

@@ -164,7 +164,8 @@ def _run_and_clean_up(
             else f'its audience "{rehearsal.name}" may still exist: delete it in Ads Manager'
         )
         lists = f'; customer lists named "{rehearsal.name} …" stay' if rehearsal.services.client.counts.sent else ""
-        raise error.extend(f" after {len(done)} of {len(steps)} steps; {audience}{lists}") from None
+        error.sent = f"{len(done)} of {len(steps)} steps were taken; {audience}{lists}"
+        raise
     if not is_tidy:
         raise PinterestError(f'the audience "{rehearsal.name}" could not be removed: delete it in Ads Manager')
     return done

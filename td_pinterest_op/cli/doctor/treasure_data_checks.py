@@ -5,7 +5,7 @@ import shlex
 from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.doctor.context import CheckResult, DoctorContext
 from td_pinterest_op.cli.secret_target import request_status_and_project_id
-from td_pinterest_op.errors import extend_errors
+from td_pinterest_op.errors import add_to_errors
 from td_pinterest_op.task_runtime.digdag_secrets import find_hosted_server
 from td_pinterest_op.task_runtime.task import parse_endpoints
 
@@ -15,7 +15,7 @@ def check_api_key(context: DoctorContext) -> CheckResult:
     if "TD_API_KEY" not in context.credentials.sources:
         message = f"TD_API_KEY not found (as a secret it is {SECRETS_BY_VARIABLE['TD_API_KEY']})"
         return CheckResult(message, "error", "set it, or store it with `digdag secrets --local --set td.apikey`")
-    with extend_errors(f" [the key is from {context.credentials.sources['TD_API_KEY']}]"):
+    with add_to_errors(what=f" [the key is from {context.credentials.sources['TD_API_KEY']}]"):
         context.services_without_pinterest.treasure_data.call("GET", "/v3/database/list")
     return CheckResult(f"the key is accepted by {parse_endpoints(context.credentials.environ).treasure_data}")
 

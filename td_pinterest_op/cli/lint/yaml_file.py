@@ -89,17 +89,17 @@ class YamlReader:
         `path`: relative to the folder. `included_at`: where another file includes it, or its own first line.
         """
         here = FileLine(path, 1)
+        key = _INCLUDE if self._chain else "workflow"
         try:
-            resolved = resolve_project_path(str(path), key=_INCLUDE)
+            resolved = resolve_project_path(str(path), key=key)
             if resolved in self._chain:
                 self._findings.add(
                     included_at, "yaml", f"{mask_and_escape(str(path))} includes itself: remove the line"
                 )
                 return None
-            text = read_project_file(str(path), key=_INCLUDE)
+            text = read_project_file(str(path), key=key)
         except SettingsError as error:
-            problem = str(error).partition(": ")[2]
-            self._findings.add(included_at, "yaml", f"{problem}. digdag refuses every workflow of the folder")
+            self._findings.add(included_at, "yaml", f"{error}. digdag refuses every workflow of the folder")
             return None
         self._chain.append(resolved)
         try:

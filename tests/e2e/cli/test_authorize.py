@@ -179,10 +179,10 @@ def test_a_failed_consent_is_an_error_and_stores_nothing(
     [
         (
             Answer(status=401, code=283),
-            "401 (code 283) to the request to exchange the code for a refresh token; the code was used before",
+            "401 (code 283) to the request to exchange the code for a refresh token. The code was used before",
         ),
-        (Answer(status=401, code=2), "check client id and client secret"),
-        (Answer(status=403), "Or check client id and client secret"),
+        (Answer(status=401, code=2), "Check client id and client secret"),
+        (Answer(status=403), "Check client id and client secret"),
         (Answer(status=200, body='{"access_token": "s3cr3t-access"}'), "has no refresh token: run `td-pinterest auth"),
     ],
 )

@@ -1,6 +1,7 @@
 """Batches → requests: how many, how large, and what a failed batch means."""
 
 import contextlib
+import errno
 import logging
 import re
 import threading
@@ -246,9 +247,9 @@ def test_stop_mode_error_counts_refused_records(bad: tuple[int, ...]) -> None:
     error = run.fail()
     assert RecordsRefusedError is type(error)
     assert f"Pinterest refused {len(bad)} of the 100 records of a batch (400)" in str(error)
-    assert "set ignore_invalid_records: true" in str(error)
+    assert "Set ignore_invalid_records: true" in str(error)
     taken = 100 - len(bad)
-    assert f"{taken} of 300 records sent, {len(bad)} refused, 200 not sent." in str(error)
+    assert f"{taken} of 300 records sent, {len(bad)} refused, 200 not sent. Running" in str(error)
     assert (taken, len(bad)) == run.counts
     assert run.api.requests[0] == 100
     assert 100 not in run.api.requests[1:]
@@ -419,12 +420,12 @@ def test_records_in_doubt_stay_so_until_a_later_request_settles_them() -> None:
 
 def test_error_of_a_thread_that_does_not_start_counts_sent_records(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(function: Callable[[], Any]) -> Future[Any]:
-        raise RuntimeError("can't start new thread")
+        raise OSError(errno.EAGAIN, "no thread starts")
 
     monkeypatch.setattr(sender, "start_thread", refuse)
     error = Run(accept, records=500, batch=1, maximum=8).fail()
     assert "0 of 500 records sent, 0 refused, 500 not sent." in str(error)
-    assert "give the machine or container what it lacks, such as memory, threads," in str(error)
+    assert "Give the machine or container what it lacks, such as memory, threads," in str(error)
 
 
 def test_stopped_run_counts_records_whose_request_was_not_applied_as_not_sent() -> None:

@@ -42,7 +42,7 @@ def test_a_missing_file_hides_no_finding_of_another(terminal: Terminal, tmp_path
     write_project(tmp_path, CONNECTOR)
     ran = terminal("check", tmp_path / "no.dig", tmp_path / "export.dig")
     assert ran.code == 1
-    assert f"{tmp_path}/no.dig:1: yaml: there is no file no.dig in " in ran.out
+    assert f"{tmp_path}/no.dig:1: yaml: workflow: there is no file no.dig in " in ran.out
     assert "export.dig:5: built-in-connector: " in ran.out
 
 

@@ -473,7 +473,7 @@ def by_tls(certificate: Path) -> Serve:
 def test_untrusted_certificate_is_reported_with_its_fault(certificate: Path) -> None:
     with peer(by_tls(certificate)) as server, transport() as client, pytest.raises(NoResponseError) as caught:
         exchange(client, server.address, scheme="https")
-    assert caught.value.failure is Failure.TLS
+    assert caught.value.failure is Failure.UNTRUSTED
     assert f": {server.address} ([SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self" in str(caught.value)
 
 

@@ -89,7 +89,7 @@ def test_missing_library_error_tells_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "phonenumbers", None)
     with pytest.raises(
         WorkflowError,
-        match=r"package phonenumbers, .* `td-pinterest bundle FOLDER --update --with-phone-numbers`",
+        match=r"package phonenumbers, .* Push the project with `--with-phone-numbers`",
     ):
         compute_identifier(PHONE, b"+12025550143", default_country=None)
     assert phones.can_be_phone_country("ZZ")

@@ -256,6 +256,9 @@ def test_error_about_records_names_their_number_and_quotes_no_response() -> None
     calls, _ = api(answer(413, {"code": 1, "message": "jane"}, {"x-pinterest-rid": "r7"}))
     with pytest.raises(RequestRefusedError) as caught:
         calls.change_records("643", Batch([(SINGLE_DIGEST_LAYOUT, bytes(96))]), operation="ADD")
-    assert "Pinterest answered 413 (code 1) to the request to add 3 records to customer list 643; " in str(caught.value)
+    assert (
+        "Pinterest answered 413 (code 1) to the request to add 3 records to customer list 643 [x-pinterest-rid r7]"
+        in str(caught.value)
+    )
     assert "jane" not in str(caught.value)
     assert "[x-pinterest-rid r7]" in str(caught.value)

@@ -78,8 +78,8 @@ def test_lasting_failure_is_retried_as_often_as_set_and_then_raised() -> None:
     assert UnavailableError is type(error)
     assert stage.script.times == [0, 0.5, 1.5, 3.5]
     assert str(error) == (
-        'Pinterest answered 503 (code 7) "busy" to the request to change things; run this task again later '
-        "[x-pinterest-rid r1]; tried 4 times"
+        'Pinterest answered 503 (code 7) "busy" to the request to change things [x-pinterest-rid r1]; tried '
+        "4 times. Run this task again later"
     )
     assert (error.status, error.maybe_applied) == (503, True)
 
@@ -242,7 +242,7 @@ def test_quoted_message_is_masked_before_it_is_cut_to_one_line() -> None:
 
 def test_control_characters_in_the_purpose_are_escaped() -> None:
     text = str(error_of(scene(answer(403)), dataclasses.replace(WRITE, purpose='create "a\nb\x1b"')))
-    assert 'Pinterest answered 403 to the request to create "a\\nb\\x1b"; ' in text
+    assert 'Pinterest answered 403 to the request to create "a\\nb\\x1b" [x-pinterest-rid -]. ' in text
 
 
 @pytest.mark.parametrize(

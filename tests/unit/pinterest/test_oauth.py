@@ -152,7 +152,7 @@ def test_new_refresh_token_or_the_end_of_the_old_one_is_reported(
     ("description", "said"),
     [
         (answer(401, {"code": 2, "message": "Authentication failed"}), "client_id or client_secret is wrong"),
-        (answer(401, {"code": 283, "message": "invalid grant"}), "the refresh token has expired, was replaced, or"),
+        (answer(401, {"code": 283, "message": "invalid grant"}), "The refresh token has expired, was replaced, or"),
         (answer(400, {"code": 1, "message": "bad token s3cr3t-refresh&1"}), "400 (code 1)"),
     ],
 )
@@ -249,6 +249,6 @@ def test_a_token_without_a_scope_that_the_run_needs_is_for_the_accounts_owner(
     if missing is None:
         assert rig.token() == "access-1"
         return
-    with pytest.raises(AccountError, match=f"the refresh token lacks the {missing}: the owner"):
+    with pytest.raises(AccountError, match=f"the refresh token lacks the {missing}. The owner"):
         rig.token()
     assert rig.kept[0][0] == "s3cr3t-new"

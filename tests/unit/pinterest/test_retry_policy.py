@@ -54,7 +54,7 @@ def test_status_and_code_decide_what_to_do_and_who_must_act(
     ("failures", "recovery", "error", "maybe_applied"),
     [
         ({Failure.NOT_CONNECTED, Failure.CONNECT_TIMEOUT}, RETRY, UnavailableError, NO),
-        ({Failure.TLS, Failure.UNUSABLE}, GIVE_UP, PinterestError, NO),
+        ({Failure.TLS, Failure.UNTRUSTED, Failure.UNUSABLE}, GIVE_UP, PinterestError, NO),
         (
             {Failure.WRITE_TIMEOUT, Failure.READ_TIMEOUT, Failure.BROKEN, Failure.OVERSIZED},
             RETRY,
@@ -76,8 +76,8 @@ def test_failure_without_a_response_decides_what_to_do_and_who_must_act(
     [
         (400, 12, "", RETRY, "later"),
         (400, 1, "Something went wrong on our end", RETRY, "later"),
-        (400, 1, "Invalid records", GIVE_UP, "rejected the request as invalid"),
-        (400, 1, "Check the records and please try again", GIVE_UP, "rejected the request as invalid"),
+        (400, 1, "Invalid records", GIVE_UP, "Check the settings"),
+        (400, 1, "Check the records and please try again", GIVE_UP, "Check the settings"),
         (401, 3, "Your application does not have access to this restricted feature: x", GIVE_UP, "access tier"),
         (401, 3, "Your token does not have sufficient permissions. Missing: ['ads:write']", GIVE_UP, "with the scopes"),
     ],

@@ -103,7 +103,8 @@ def test_credential_is_hidden_within_any_text(before: str, value: str, after: st
 
 def test_error_is_masked_and_without_templates_also_when_extended() -> None:
     Secret(VALUE)
-    error = ExportError(f"{VALUE} failed ${{x}} $").extend(f"{{y}} for {VALUE} $${{secret:td.apikey}}")
+    error = ExportError(f"{VALUE} failed ${{x}} $")
+    error.what += f"{{y}} for {VALUE} $${{secret:td.apikey}}"
     assert str(error) == "*** failed $ {x} $ {y} for *** $$ {secret:td.apikey}"
 
 

@@ -62,7 +62,7 @@ def test_unexpected_error_is_replaced_by_its_type_and_place(error: Exception, to
         raise error
     assert str(caught.value).startswith(told)
     assert "odd" not in str(caught.value)
-    assert "please report it" in str(caught.value)
+    assert "Please report it" in str(caught.value)
     assert caught.value.__suppress_context__
 
 
@@ -72,7 +72,7 @@ def test_unexpected_error_is_replaced_by_its_type_and_place(error: Exception, to
         (OSError(errno.ENOSPC, "No space left on device"), "OSError (No space left on device) at test_process.py:"),
         (OSError(errno.EMFILE, "Too many open files"), "(Too many open files) at test_process.py:"),
         (PermissionError(errno.EACCES, "Permission denied", "a"), "a cannot be read or written: Permission denied"),
-        (MemoryError(), "give the machine or container what it lacks, such as memory"),
+        (MemoryError(), "Give the machine or container what it lacks, such as memory"),
     ],
 )
 def test_shortage_of_the_machine_is_a_workflow_error(error: Exception, told: str) -> None:
@@ -101,7 +101,7 @@ def test_the_log_says_who_must_act(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ExportError) as caught, GuardedTaskRun():
         raise AudienceError("no such audience")
     out = capsys.readouterr().err
-    assert f"{type(caught.value).__name__}. Who must act: {caught.value.who}. {caught.value.advice}" in out
+    assert f"{type(caught.value).__name__}. Who must act: {caught.value.who}. {caught.value.general_advice}" in out
     assert "no such audience" not in out
 
 

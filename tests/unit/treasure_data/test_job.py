@@ -126,11 +126,11 @@ def test_failed_job_is_an_error_with_its_status_and_the_engines_last_lines_witho
     with pytest.raises(JobError) as caught:
         finished(fake_time, shown(status, debug=debug, query="select mail from people"))
     quote = f"; the engine's last lines: {expected}" if expected else ""
-    assert str(caught.value) == f"job 5 ended with status {status}: nothing was sent{quote}"
+    assert str(caught.value) == f"job 5 ended with status {status}{quote}. Nothing was sent"
 
 
 def test_missing_job_is_an_error_that_names_the_region(fake_time: FakeTime) -> None:
-    with pytest.raises(JobError, match=r"has no job 5: check the job id, and that TD_API_SERVER is the region"):
+    with pytest.raises(JobError, match=r"has no job 5. Check the job id, and that TD_API_SERVER is the region"):
         run_or_await_job(Scripted(fake_time, {"/v3/job/status/5": [(404, {})]}), JobOrQuery(job_id="5"))
 
 
@@ -149,7 +149,7 @@ def test_an_answer_without_a_status_is_treasure_datas_error(fake_time: FakeTime,
     ids=lambda schema: str(schema)[:30],
 )
 def test_job_without_a_result_is_an_error_that_asks_for_a_select(fake_time: FakeTime, schema: object) -> None:
-    with pytest.raises(JobError, match=r"job 5 succeeded but has no result: its query must be a SELECT"):
+    with pytest.raises(JobError, match=r"job 5 succeeded but has no result. Its query must be a SELECT"):
         finished(fake_time, shown(hive_result_schema=schema))
 
 

@@ -267,7 +267,7 @@ def test_row_of_another_schema_is_an_error(fake_time: FakeTime, row: object) -> 
         (
             400,
             WorkflowError,
-            "response 400 to the request for the result of job 5; repeating the request does not",
+            "response 400 to the request for the result of job 5. Repeating the request does not",
         ),
     ],
 )

@@ -67,7 +67,7 @@ def test_call_that_keeps_failing_ends_after_the_retries(failure: Response | Fail
     client, script, _ = td(*[failure] * 4)
     with pytest.raises(TreasureDataError) as caught:
         client.call("GET", OPEN)
-    assert str(caught.value) == f"Treasure Data: {what} to GET {OPEN}, after 4 attempts; run this task again later"
+    assert str(caught.value) == f"Treasure Data: {what} to GET {OPEN}, after 4 attempts. Run this task again later"
     assert len(script.sent) == 4
 
 
@@ -95,7 +95,7 @@ def test_a_wait_that_is_longer_than_allowed_is_not_begun() -> None:
     [
         (
             401,
-            r"check the secret td\.apikey, that TD_API_SERVER is the key's region, and that the account's IP allowlist",
+            r"Check the secret td\.apikey, that TD_API_SERVER is the key's region, and that the account's IP allowlist",
         ),
         (403, r"the permissions Query and Download, and Edit .*, and check that the account's IP allowlist admits"),
     ],
@@ -105,7 +105,7 @@ def test_a_key_that_is_refused_is_for_the_workflows_author_with_treasure_datas_w
     status: int, advice: str, streamed: bool
 ) -> None:
     client, script, _ = td(answer(status, {"error": "error", "text": "no jane@shop.example"}))
-    with pytest.raises(WorkflowError, match=rf'{advice}.*response {status} "no <hidden>" to GET') as caught:
+    with pytest.raises(WorkflowError, match=rf'response {status} "no <hidden>" to GET.*{advice}') as caught:
         client.open_response("GET", OPEN).__enter__() if streamed else client.call("GET", OPEN)
     assert caught.value.status == status
     assert len(script.sent) == 1
@@ -148,9 +148,9 @@ def test_time_limit_ends_calls_waits_and_requests_without_an_answer() -> None:
 @pytest.mark.parametrize(
     ("status", "advice"),
     [
-        (302, "redirects are not followed: check TD_API_SERVER, and a proxy that may respond"),
-        (400, "repeating the request does not help: correct the name in its path"),
-        (206, "repeating the request does not help"),
+        (302, "Redirects are not followed: check TD_API_SERVER, and a proxy that may respond"),
+        (400, "Repeating the request does not help: correct the name in its path"),
+        (206, "Repeating the request does not help"),
     ],
 )
 def test_any_other_response_is_final_with_advice_and_masked_text(status: int, advice: str) -> None:
@@ -207,9 +207,9 @@ UNTRUSTED = "certificate verify failed"
     ("failure", "words", "error", "advice", "waits"),
     [
         (Failure.TLS, "bad record mac", TreasureDataError, "bad record mac.*, after 4 attempts", 3),
-        (Failure.TLS, UNTRUSTED, WorkflowError, r"its file in REQUESTS_CA_BUNDLE or SSL_CERT_FILE$", 0),
+        (Failure.UNTRUSTED, UNTRUSTED, WorkflowError, r"its file in REQUESTS_CA_BUNDLE or SSL_CERT_FILE$", 0),
         (Failure.OVERSIZED, "", TreasureDataError, r"is larger than 8 MB: .* to GET /v3/.*, after 4 attempts", 3),
-        (Failure.UNUSABLE, "", WorkflowError, r"check TD_API_SERVER, the proxy .* REQUESTS_CA_BUNDLE or", 0),
+        (Failure.UNUSABLE, "", WorkflowError, r"Check TD_API_SERVER, the proxy .* REQUESTS_CA_BUNDLE or", 0),
     ],
 )
 def test_failure_that_a_retry_does_not_cure_is_an_error_at_once(

@@ -145,5 +145,5 @@ def test_merged_and_included_members_keep_their_places(tmp_path: Path) -> None:
 def test_missing_include_is_the_only_finding(tmp_path: Path) -> None:
     text = f"+a:\n  py>: td_pinterest_op.export.PinterestExport\n{ENV}  result_settings:\n    !include : none.yml\n"
     (found,) = find_problems(tmp_path, text)
-    assert found.startswith("export.dig:9: yaml: there is no file none.yml in ")
+    assert found.startswith("export.dig:9: yaml: !include: there is no file none.yml in ")
     assert SETTINGS not in found
