@@ -7,6 +7,7 @@ others.
 
 import collections
 import contextlib
+import hashlib
 import logging
 import re
 from collections.abc import Mapping
@@ -21,11 +22,13 @@ from td_pinterest_op.audiences.request import (
     get_raw_settings,
     parse_task_request,
     reject_misplaced_lists,
+    require_no_text_of_console,
 )
 from td_pinterest_op.errors import EntriesError, ExportError, SettingsError, StoppedError
 from td_pinterest_op.export import build_initial_stats, publish_export_and_raise, run_request
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
+from td_pinterest_op.runtime.project_file import resolve_project_path
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.parse import parse_parameter, parse_raw_settings, parse_settings, parse_values
 from td_pinterest_op.settings.structures import LIST_TYPE
@@ -52,6 +55,9 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE_TYPE = build_integer_type(1, 32)
 _MOST_DESCRIBED_FAILURES = 20
+_LONGEST_NAME = 100  # characters
+# Bytes. A file's name has at most 255, and a page is first written to a file with a longer name.
+_LONGEST_FILE_STEM = 180
 _STOP_GRACE_SECONDS = 3.0  # for the entries to end after a signal
 
 
@@ -169,10 +175,7 @@ class _EntryRun:
             return
         settings = request.settings
         if settings.report:
-            path = PurePath(settings.report)
-            # Escaped, so that two names give two files.
-            name = self.name.replace("%", "%25").replace("/", "%2F")
-            report = str(path.with_name(f"{path.stem}-{name}{path.suffix}"))
+            report = str(build_entry_report_path(PurePath(settings.report), self.name))
             request = replace(request, settings=replace(settings, report=report))
         self.stats = build_initial_stats(settings)
         run_request(request, services.for_another_run(task, self.stats), self.stats)
@@ -190,6 +193,7 @@ def parse_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
     Raises SettingsError for a missing or wrong list, and for settings for this run that name an unknown entry.
     """
     listed = task.params.get("audiences")
+    require_no_text_of_console(task, listed, name="audiences")
     if isinstance(listed, str) and re.fullmatch(r"\S+\.ya?ml", listed.strip()):
         raise SettingsError("`audiences` is the name of a file: include the file under `_export`", key="audiences")
     items = parse_parameter("audiences", listed, LIST_TYPE)
@@ -198,16 +202,22 @@ def parse_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
         raise SettingsError(text, key="audiences")
     entries: dict[str, Mapping[object, Any]] = {}
     for number, item in enumerate(items, start=1):
-        entry = parse_raw_settings(item, place=f"entry {number} of `audiences`")
+        place = f"entry {number} of `audiences`"
+        require_no_text_of_console(task, item, name=place)
+        entry = parse_raw_settings(item, place=place)
         if not entry:
-            text = f"entry {number} of `audiences` is empty: write the settings of an audience into it"
+            text = f"{place} is empty: write the settings of an audience into it"
             raise SettingsError(text, key="audiences")
         given = str(entry.get("name") or "").strip() or f"entry {number}"
         name = parse_parameter(f"name of entry {number}", given, TEXT_TYPE)
+        if len(name) > _LONGEST_NAME:
+            text = f"{place} has a name of more than {_LONGEST_NAME} characters: give it a shorter one"
+            raise SettingsError(text, key="audiences")
         if name in entries:
-            text = f"entry {number} of `audiences` has the name of another, {name}: give each entry its own name"
+            text = f"{place} has the name of another, {name}: give each entry its own name"
             raise SettingsError(text, key="audiences")
         entries[name] = entry
+    require_no_text_of_console(task, task.params.get(FOR_THIS_RUN_PARAMETER), name=FOR_THIS_RUN_PARAMETER)
     for_this_run = parse_raw_settings(task.params.get(FOR_THIS_RUN_PARAMETER), place=FOR_THIS_RUN_PARAMETER)
     unknown = [describe_value(name).strip("'") for name in for_this_run if name not in entries]
     if unknown or (FOR_THIS_RUN_PARAMETER in task.params and not for_this_run):
@@ -234,9 +244,8 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
             "count for all entries; to have others for some, spread the entries over several tasks with for_each>",
             key=str(common[0]),
         )
-    report = PurePath(str(settings.get("report") or "page.html").strip())
-    if report.is_absolute() or ".." in report.parts or not report.name:
-        raise SettingsError(f"{place}: report must be the path of a file inside the project's folder", key="report")
+    if not is_left_out(settings.get("report")):
+        _require_page_inside_project(PurePath(str(settings["report"]).strip()), name)
     if secret := next((key for key, value in {"name": name, **params}.items() if has_secret_reference(value)), None):
         raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
     shared = dict(get_raw_settings(task))
@@ -266,6 +275,24 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     if name in for_this_run:
         own[FOR_THIS_RUN_PARAMETER] = for_this_run[name]
     return replace(task, entry=name, params=own)
+
+
+def _require_page_inside_project(report: PurePath, name: str) -> None:
+    """Raise SettingsError unless the `report` of the entry called `name` is a page in the project's folder."""
+    if report.suffix != ".html":
+        raise SettingsError(f"entry {name}: report must be the path of a file that ends in .html", key="report")
+    for path in (report, build_entry_report_path(report, name)):
+        resolve_project_path(str(path), key="report")
+
+
+def build_entry_report_path(report: PurePath, name: str) -> PurePath:
+    """Return the path of an entry's page: `p.html` becomes `p-NAME.html`, with a hash at the end of a long name."""
+    escaped = name.replace("%", "%25").replace("/", "%2F")  # so that two names give two files
+    stem = f"{report.stem}-{escaped}".encode(errors="surrogatepass")
+    if len(stem) > _LONGEST_FILE_STEM:
+        kept = stem[:_LONGEST_FILE_STEM].decode(errors="ignore")
+        return report.with_name(f"{kept}-{hashlib.sha256(stem).hexdigest()[:8]}{report.suffix}")
+    return report.with_name(f"{report.stem}-{escaped}{report.suffix}")
 
 
 def _describe_without_sql(query: object) -> str:

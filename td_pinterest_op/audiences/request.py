@@ -52,16 +52,24 @@ ExportRequest = TaskRequest[ExportSettings]
 def get_raw_settings(task: Task) -> Mapping[object, object]:
     """Return a task's unchecked `result_settings` as a mapping.
 
-    Raises SettingsError for text in an activation: it may be the console's, whose users must not choose everything.
+    Raises SettingsError for text in an activation.
     """
     raw = task.params.get("result_settings")
-    if "activation_id" in task.params and isinstance(raw, str) and not is_left_out(raw):
-        raise SettingsError(
-            "result_settings is text beside an activation_id, so it may be the console's, which only "
-            "td_pinterest_op.activation.PinterestActivation takes, by itself: write the task's settings as a mapping",
-            key="result_settings",
-        )
+    require_no_text_of_console(task, raw, name="result_settings")
     return parse_raw_settings(raw)
+
+
+def require_no_text_of_console(task: Task, value: object, *, name: str) -> None:
+    """Raise SettingsError if settings or entries are text in an activation.
+
+    The text may be the console's, whose users must not choose everything.
+    """
+    if "activation_id" in task.params and isinstance(value, str) and not is_left_out(value):
+        raise SettingsError(
+            f"{name} is text beside an activation_id, so it may be the console's, which only "
+            "td_pinterest_op.activation.PinterestActivation takes, by itself: write it as YAML, without text around it",
+            key=name,
+        )
 
 
 def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_S]:
@@ -132,6 +140,7 @@ def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: Settings
 def _parse_settings_for_this_run(task: Task) -> dict[str, object]:
     if FOR_THIS_RUN_PARAMETER not in task.params:
         return {}
+    require_no_text_of_console(task, task.params[FOR_THIS_RUN_PARAMETER], name=FOR_THIS_RUN_PARAMETER)
     given = parse_raw_settings(task.params[FOR_THIS_RUN_PARAMETER], place=FOR_THIS_RUN_PARAMETER)
     faults = [name for name, value in given.items() if name not in FOR_THIS_RUN_SETTING_NAMES or is_left_out(value)]
     if faults or not given:

@@ -128,8 +128,8 @@ class OperatorTable:
         if self._is_ready:
             return
         table = list_tables(td.with_time_limit(TABLE_TIME_LIMIT), self.database).get(self.table)
-        existing = table.columns if table and table.schema else None
-        if existing and (missing := sorted({*self.identifying_columns} - existing)):
+        existing = table.columns if table else None
+        if existing is not None and (missing := sorted({*self.identifying_columns} - existing)):
             raise JobError(
                 f"it is not the operator's table, which has a column {' and a column '.join(missing)}",
                 advice="Name another table",

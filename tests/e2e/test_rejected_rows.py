@@ -261,6 +261,20 @@ def test_export_whose_rejected_rows_cannot_be_listed_succeeds_with_one_warning(
     assert services.td.warehouse.tables("crm") == before
 
 
+@pytest.mark.parametrize("setting", ["rejected", "history"])
+@pytest.mark.parametrize("columns", ["[]", '[["time", "long"]]', ""])
+def test_foreign_table_without_other_columns_than_time_is_not_extended(
+    services: Services, setting: str, columns: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    services.td.create("crm", "foreign", [{"time": 1}])
+    before = services.td.warehouse.tables("crm")
+    listed = [{"name": "foreign", "schema": columns, "created_at": "2026-11-29 08:15:00 UTC"}]
+    services.td.answer(200, body=json.dumps({"tables": listed}), path="/v3/table/list/", times=None)
+    run_export(services, {setting: "foreign"} | ({"rejected": None} if setting == "history" else {}))
+    assert "crm.foreign failed: it is not the operator's table" in caplog.text
+    assert services.td.warehouse.tables("crm") == before
+
+
 def test_job_is_waited_for_as_long_as_the_history_and_then_goes_on(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -78,9 +78,12 @@ def test_name_of_an_entry_is_no_secret(services: Services) -> None:
         ({"min_records": "many"}, "min_records: 'many' is not an allowed value"),
         ({"audience_name": "${secret:pinterest.client_secret}"}, "audience_name: names a secret of the workflow"),
         ({"suppress": "SELECT '${secret:x}'"}, "suppress: names a secret of the workflow"),
-        ({"report": "../x.html"}, "entry vip: report must be the path of a file inside the project's folder"),
-        ({"report": "/tmp/x.html"}, "entry vip: report must be the path of a file inside"),
-        ({"report": "."}, "entry vip: report must be the path of a file inside"),
+        ({"report": "../x.html"}, "vip: report: ../x.html is outside the project"),
+        ({"report": "/tmp/x.html"}, "vip: report: /tmp/x.html is outside the project"),
+        *(
+            ({"report": path}, "entry vip: report must be the path of a file that ends in .html")
+            for path in (".", "x.dig", "td_pinterest_op/export.py", ".git/hooks/pre-commit", ".html", "x.html.dig")
+        ),
         ({"query": "DROP TABLE opt_outs"}, "query is no query, so it is not issued: begin it with SELECT"),
         (
             {"engine": "spark", "suppress": "SELECT 1"},
@@ -104,6 +107,55 @@ def test_entry_that_fails_is_named_with_its_message_and_the_others_go_on(
     assert AD_ACCOUNT_ID in error
     assert str(wrong["audience_id"]) in error
     assert services.pinterest.members_of_audience(other) == digests(2)
+
+
+@pytest.mark.parametrize("report", ["link/x.html", "page.html", "link.html"])
+def test_report_of_an_entry_follows_no_link_out_of_the_folder(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: str
+) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "outside").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    Path("link").symlink_to("../outside")
+    Path("page-vip.html").symlink_to("../outside/page.html")
+    Path("link.html").symlink_to("../outside/page.html")
+    error = fail(services, entry(audience_id=services.audience(), report=report))
+    assert "vip: report: " in error
+    assert "is outside the project" in error
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_reports_of_entries_with_long_names_are_different_files(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["\U0001f600" * 99 + last for last in "ab"]
+    run(services, *make_entries(services, names), result_settings=COMMON | {"report": "page.html"})
+    assert len(list(tmp_path.glob("page-*.html"))) == 2
+
+
+def test_name_of_more_than_100_characters_is_an_error_that_does_not_show_it(services: Services) -> None:
+    with pytest.raises(SettingsError, match="entry 1 of `audiences` has a name of more than 100 characters") as caught:
+        run(services, entry(name="long " * 10_000, audience_id="77"))
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"audiences": json.dumps([entry(suppress="SELECT 1")])}, "audiences"),
+        ({"audiences": [json.dumps(entry(max_records=1))]}, "entry 1 of `audiences`"),
+        ({"audiences": [entry()], "settings_for_this_run": json.dumps({"vip": {"dry_run": True}})}, "settings_for"),
+        ({"audiences": [entry()], "result_settings": json.dumps(COMMON)}, "result_settings"),
+    ],
+)
+def test_text_beside_an_activation_id_is_an_error_that_names_it(
+    services: Services, given: dict[str, Any], named: str
+) -> None:
+    params = {"database": "sandbox", "result_settings": COMMON, "activation_id": 7, **given}
+    with pytest.raises(SettingsError, match=rf"^{named}.* is text beside an activation_id"):
+        many.export_all_entries(Task(params=params, environ=services.environ), services.time.timing)
+    assert (services.td.requests, services.pinterest.calls.all()) == ([], [])
 
 
 @pytest.mark.parametrize("name", [name for name in SETTINGS_FOR_ALL_ENTRIES.by_name if name != "type"])
