@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Add, Create, Mirror, Replace, find_action_spec
-from td_pinterest_op.audiences.request import get_raw_settings
+from td_pinterest_op.audiences.request import get_raw_settings, naming_subjects_of
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.export import export_task
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
-from td_pinterest_op.settings.parse import parse_raw_settings
+from td_pinterest_op.settings.parse import ParsedSettings, parse_raw_settings, parse_values
 from td_pinterest_op.settings.table import CONSOLE_SETTING_NAMES
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.task_runtime.process import GuardedTaskRun
@@ -58,6 +58,16 @@ def build_activation_export_task(task: Task) -> Task:
     settings may name any action. Raises SettingsError for settings and parameters that are missing or contradict each
     other.
     """
+
+    def parse_all_settings() -> ParsedSettings:
+        console = parse_raw_settings(task.params.get("result_connection_settings"), place="the console")
+        return parse_values({**console, **get_raw_settings(task)}, table=EXPORT_SETTINGS, environ=task.environ)
+
+    with naming_subjects_of(parse_all_settings):
+        return _build_export_task(task)
+
+
+def _build_export_task(task: Task) -> Task:
     own = get_raw_settings(task)
     settings = {**own, **_read_console_settings(task, own)}
     settings.update(_build_settings_from_later_runs(task, settings))

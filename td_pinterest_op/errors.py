@@ -334,7 +334,9 @@ class UnavailableError(PinterestError):
 
     who = "no one (retry later)"
     general_advice = "Run the task again later. Records that were sent stay in the audience, and are not counted twice."
-    example = "Pinterest answered 503 to the request to add 10000 records to customer list 5497558851750; tried 8 times"
+    example = (
+        "Pinterest answered 503 to the request to add 10,000 records to customer list 5497558851750; tried 8 times"
+    )
 
 
 class MaybeAppliedError(UnavailableError):

@@ -20,6 +20,7 @@ from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, find_action_spec
 from td_pinterest_op.audiences.request import (
     ROW_SOURCE_PARAMETERS,
     get_raw_settings,
+    naming_subjects_of,
     parse_task_request,
     reject_misplaced_lists,
     require_no_text_of_console,
@@ -76,11 +77,13 @@ def export_all_entries(task: Task, timing: Timing) -> dict[str, Any]:
     Raises SettingsError for a wrong list, before anything is contacted, AccountError for a refused token, EntriesError
     with the exports that failed, and StoppedError with the progress of each.
     """
-    runs = [_EntryRun(name=name, entry=entry) for name, entry in parse_entries(task).items()]
-    at_once = parse_at_once(task)
-    reject_misplaced_lists(task)
-    shared = {name: value for name, value in get_raw_settings(task).items() if name in SETTINGS_FOR_ALL_ENTRIES.by_name}
-    settings = parse_settings(shared, table=SETTINGS_FOR_ALL_ENTRIES, environ=task.environ)
+    with naming_subjects_of(lambda: parse_values(get_raw_settings(task), table=EXPORT_SETTINGS, environ=task.environ)):
+        runs = [_EntryRun(name=name, entry=entry) for name, entry in parse_entries(task).items()]
+        at_once = parse_at_once(task)
+        reject_misplaced_lists(task)
+        raw = get_raw_settings(task)
+        shared = {name: value for name, value in raw.items() if name in SETTINGS_FOR_ALL_ENTRIES.by_name}
+        settings = parse_settings(shared, table=SETTINGS_FOR_ALL_ENTRIES, environ=task.environ)
     waiting = collections.deque(runs)
     threads = []
     with connect_services(task, settings, timing=timing, needs_scopes=True, concurrent_runs=at_once) as services:

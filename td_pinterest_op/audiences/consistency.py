@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
-from td_pinterest_op.errors import ExportError, MaybeAppliedError, RequestRefusedError
+from td_pinterest_op.errors import ExportError, MaybeAppliedError, PinterestError, RequestRefusedError, UnavailableError
 from td_pinterest_op.http.retry import retry
 from td_pinterest_op.pinterest.api import Api, Audience
 from td_pinterest_op.pinterest.client import Client
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 # Seconds before each further request about a list that is not ready yet: half a minute in all.
 _LIST_READY_WAITS = (0.5, 1.0, 2.0, 4.0, 7.5, 15.0)
+_NOT_READY_STATUSES = (409, 423)
 # Seconds before each of the reads that look for a new entity, ten in all.
 POLL_WAITS = (0.5, 1.5, 2.0, 3.0, 3.0)
 _T = TypeVar("_T")
@@ -84,18 +85,26 @@ def repeat_until_list_is_ready(
 ) -> _T:
     """Call `request`, which is about a customer list that may be new, and return its result.
 
-    While Pinterest refuses it and `is_unready` returns True for the error, calls it again for half a minute. Raises the
-    last RequestRefusedError. Answers of 409 and 423 are not refusals: the client repeats such requests.
+    While Pinterest refuses it and `is_unready` returns True for the error, or answers 409 or 423, calls it again for
+    half a minute, whatever the retry settings are. Raises the last error.
     """
+    clock = client.timing.monotonic
+    end = clock() + sum(_LIST_READY_WAITS)
 
-    def check_repeatable(error: RequestRefusedError, wait: float) -> float:
-        if error.is_read or not is_unready(error):
+    def check_repeatable(error: PinterestError, wait: float) -> float:
+        if isinstance(error, RequestRefusedError):
+            is_repeatable = not error.is_read and is_unready(error)
+        else:
+            # The client has repeated the request as the settings say, which may have taken half a minute.
+            is_repeatable = error.status in _NOT_READY_STATUSES and clock() < end
+        if not is_repeatable:
             raise error
         log.info("the customer list may not be ready (%s); trying again in %s", error, format_duration(wait))
         return wait
 
     wait = client.rate_limiter.wait
-    return retry(request, _LIST_READY_WAITS, on=RequestRefusedError, sleep=wait, before_wait=check_repeatable)
+    errors = (RequestRefusedError, UnavailableError)
+    return retry(request, _LIST_READY_WAITS, on=errors, sleep=wait, before_wait=check_repeatable)
 
 
 def request_new_audience(api: Api, name: str, *, description: str | None, list_id: str) -> Audience:

@@ -1,7 +1,8 @@
 """Read the settings, rows and lists of a task, and report every problem before anything is contacted."""
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -78,14 +79,17 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
     Raises one SettingsError for all problems, which names the ad account and the audience if the settings do.
     """
     errors = SettingsErrorCollector()
-    parsed = _parse_task_settings(task, table, errors)
-    settings: _S | None = errors.call_and_collect(build_settings, parsed)
+    raw = errors.call_and_collect(get_raw_settings, task)
+    parsed = _parse_task_settings(task, raw or {}, table, errors)
+    settings: _S | None = None if raw is None else errors.call_and_collect(build_settings, parsed)
     action = parsed.action
     if settings and settings.history:  # only for its problems: the history finds the database again
         errors.call_and_collect(require_history_database, task, settings.history)
     errors.call_and_collect(parse_endpoints, task.environ)
     source: JobOrQuery | None = None
     reads_rows = action is None or action.reads_rows
+    if raw is None:  # the action is not known
+        reads_rows = not ROW_SOURCE_PARAMETERS.isdisjoint(task.params)
     if reads_rows and issubclass(table.settings_class, RecordSettings):
         source = errors.call_and_collect(read_row_source, task)
         errors.call_and_collect(parse_api_key, task.environ)
@@ -103,14 +107,31 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
     try:
         errors.raise_collected()
     except SettingsError as error:
-        values = parsed.values_with_defaults
-        audience = parsed.target_audience_id or values.get("audience_name")
-        error.add_subjects([("ad account", values.get("ad_account_id")), ("audience", audience)])
+        add_settings_subjects(error, parsed)
         raise
     assert settings, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning.text)
     return TaskRequest(task=task, settings=settings, source=source, lists=lists)
+
+
+def add_settings_subjects(error: SettingsError, parsed: ParsedSettings) -> None:
+    """Have an error about settings name the ad accounts and the audience that they name."""
+    values = parsed.values_with_defaults
+    accounts = dict.fromkeys([values.get("ad_account_id"), *(values.get("ad_account_ids") or ())])
+    audience = parsed.target_audience_id or values.get("audience_name")
+    error.add_subjects([*(("ad account", account) for account in accounts), ("audience", audience)])
+
+
+@contextlib.contextmanager
+def naming_subjects_of(parse: Callable[[], ParsedSettings]) -> Iterator[None]:
+    """Within the `with` block, let a SettingsError name the ad account and the audience of what `parse` returns."""
+    try:
+        yield
+    except SettingsError as error:
+        with contextlib.suppress(SettingsError):
+            add_settings_subjects(error, parse())
+        raise
 
 
 def reject_misplaced_lists(task: Task) -> None:
@@ -123,9 +144,10 @@ def reject_misplaced_lists(task: Task) -> None:
         raise SettingsError(text, problems=problems)
 
 
-def _parse_task_settings(task: Task, table: SettingsTable[Any], errors: SettingsErrorCollector) -> ParsedSettings:
-    """Return a task's parsed `result_settings`, which the settings for this run override."""
-    settings = get_raw_settings(task)
+def _parse_task_settings(
+    task: Task, settings: Mapping[object, object], table: SettingsTable[Any], errors: SettingsErrorCollector
+) -> ParsedSettings:
+    """Return a task's parsed `settings`, which the settings for this run override."""
     action = find_action_spec(settings, table=table)
     given = errors.call_and_collect(_parse_settings_for_this_run, task) or {}
     known = [name for name in given if name in table.by_name]

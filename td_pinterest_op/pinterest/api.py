@@ -19,7 +19,7 @@ from td_pinterest_op.errors import PinterestError, RequestRefusedError, Subject
 from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client, Request, TokenSource
 from td_pinterest_op.redaction.secret import escape_and_quote, mask_and_escape
-from td_pinterest_op.runtime.text import parse_id, parse_whole_number
+from td_pinterest_op.runtime.text import format_count, parse_id, parse_whole_number
 
 log = logging.getLogger(__name__)
 
@@ -209,14 +209,16 @@ class Api:
         self, *, name: str, list_type: str, records: RecordsToSend | None = None, is_nca: bool = False
     ) -> CustomerList:
         """Create and return a customer list. `list_type`: such as EMAIL. `is_nca`: for new-customer acquisition."""
-        purpose = f'create customer list "{name}"' + (f" with {len(records)} records" if records else "")
+        purpose = f'create customer list "{name}"' + (
+            f" with {format_count(len(records), 'record')}" if records else ""
+        )
         content = {"name": name, "list_type": list_type} | ({"is_nca": True} if is_nca else {})
         return CustomerList.parse(self._send_write("customer_lists", purpose, content, records=records).content)
 
     def change_records(self, list_id: str, records: RecordsToSend, *, operation: str) -> Response:
         """Add records to a customer list, or remove them. `operation`: ADD or REMOVE."""
-        change = "add {} records to" if operation == "ADD" else "remove {} records from"
-        purpose = f"{change.format(len(records))} customer list {list_id}"
+        change = "add {} to" if operation == "ADD" else "remove {} from"
+        purpose = f"{change.format(format_count(len(records), 'record'))} customer list {list_id}"
         return self._send_write(
             "customer_lists", purpose, {"operation_type": operation}, entity_id=list_id, records=records
         )

@@ -129,13 +129,18 @@ def test_audience_removed_during_an_add_is_an_error(services: Services, removed:
         (CREATE, {"new_list_missing_seconds": 8}),
         (REPLACE, {"processing_seconds": 20, "processing_refusal": "400"}),
         (CREATE, {"processing_seconds": 20, "processing_refusal": "409"}),
+        (REPLACE, {"processing_seconds": 20, "processing_refusal": "409"}),
     ],
 )
-def test_export_waits_for_a_new_list_to_become_ready(services: Services, action: str, switches: dict[str, Any]) -> None:
+@pytest.mark.parametrize("retry_count", [0, 7])
+def test_export_waits_for_a_new_list_to_become_ready(
+    services: Services, action: str, switches: dict[str, Any], retry_count: int
+) -> None:
     settings = settings_of(services, action, people(2))
     services.time.sleep(60)
     services.pinterest.switches.set(switches)
-    services.export(settings | {"limit_records_per_request": 4}, job_id=services.job(people(9)))
+    settings |= {"limit_records_per_request": 4, "retry_count": retry_count}
+    services.export(settings, job_id=services.job(people(9)))
     assert members_of(services, settings) == digests(9)
 
 

@@ -127,6 +127,30 @@ def test_error_about_settings_names_the_ad_account_and_the_audience_that_they_na
         services.export({"action": ADD, "audience_id": "77", "colour": "red"}, job_id="1")
 
 
+@pytest.mark.parametrize(
+    ("run", "params"),
+    [
+        (erase_people, {"ad_account_ids": [AD_ACCOUNT_ID], "colour": "red"}),
+        (erase_people, {"ad_account_id": AD_ACCOUNT_ID, "colour": "red"}),
+        (export_all_entries, {"ad_account_id": AD_ACCOUNT_ID}),
+        (lambda task, _: build_activation_export_task(task), {"ad_account_id": AD_ACCOUNT_ID}),
+    ],
+)
+def test_error_about_settings_of_other_tasks_names_the_ad_account(
+    services: Services, run: Callable[[Task, Timing], object], params: dict[str, Any]
+) -> None:
+    with pytest.raises(SettingsError, match=rf"ad account {AD_ACCOUNT_ID}"):
+        run(Task(params={"result_settings": params}, environ=services.environ), services.time.timing)
+
+
+def test_settings_that_are_no_mapping_hide_no_problem_of_the_parameters(services: Services) -> None:
+    params = {"result_settings": 5, "query": "DROP TABLE people", "suppress": "SELECT 1", "database": "crm"}
+    with pytest.raises(SettingsError) as caught:
+        export_task(Task(params=params, environ=services.environ), services.time.timing)
+    keys = [problem.key for problem in caught.value.problems]
+    assert keys == ["result_settings", "query", "suppress"]
+
+
 def test_query_that_ends_in_the_name_of_a_file_is_no_file(services: Services) -> None:
     services.td.create_people("crm", people(3))
     query = "SELECT email FROM people -- see queries/people.sql"
