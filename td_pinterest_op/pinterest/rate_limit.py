@@ -82,30 +82,41 @@ class RateLimiter:
         end.
         """
         limits = self._limits
-        request = _PermittedWrite()
+        request = _PermittedWrite() if write else None
         began = self._clock()
         waited = 0.0
         while write and not limits.slots.acquire(timeout=_RESPONSE_POLL_SECONDS):
             self._raise_if_stopped()
         try:
-            while True:
-                with limits.lock:
-                    self._raise_if_stopped()
-                    delay = self._compute_delay(write)
-                    if delay <= 0:
-                        if write:
-                            limits.writes.append(request)
-                        break
+            while (delay := self._permit_or_get_delay(request)) > 0:
                 step = min(delay, _WAIT_STEP_SECONDS)
                 self._sleep(step)
                 waited += step
-            self._own_waits += self._clock() - began > _LEAST_COUNTED_WAIT
+            if self._clock() - began > _LEAST_COUNTED_WAIT:
+                self._own_waits += 1
             yield waited
         finally:
-            with limits.lock:
-                request.completed_at = self._clock()
-            if write:
+            if request:
+                with limits.lock:
+                    request.completed_at = self._clock()
                 limits.slots.release()
+
+    def _permit_or_get_delay(self, request: _PermittedWrite | None) -> float:
+        """Permit a request now, and return 0, or return the seconds until it may be permitted. None: it only reads.
+
+        A permitted write counts in the limit from here on. Raises StoppedError as `wait_for_permit` does.
+        """
+        with self._limits.lock:
+            self._raise_if_stopped()
+            now = self._clock()
+            delay = self._limits.not_before - now
+            writes = self._limits.writes
+            if request and len(writes) == writes.maxlen:
+                completed_at = writes[0].completed_at
+                delay = max(delay, _RESPONSE_POLL_SECONDS if completed_at is None else completed_at + MINUTE - now)
+            if request and delay <= 0:
+                writes.append(request)
+            return max(delay, 0.0)
 
     def wait(self, seconds: float) -> None:
         """Wait `seconds`, and delay no other request. Raises StoppedError as `wait_for_permit` does."""
@@ -119,15 +130,6 @@ class RateLimiter:
         shutdown.raise_if_requested()
         if self._stopped:
             raise StoppedError(f"the request was not sent, because the run has failed: {self._stopped}")
-
-    def _compute_delay(self, write: bool) -> float:
-        now = self._clock()
-        delay = self._limits.not_before - now
-        writes = self._limits.writes
-        if write and len(writes) == writes.maxlen:
-            completed_at = writes[0].completed_at
-            delay = max(delay, _RESPONSE_POLL_SECONDS if completed_at is None else completed_at + MINUTE - now)
-        return delay
 
     def delay_all_requests(self, seconds: float) -> bool:
         """Delay all requests by `seconds`. Returns False if they were already delayed for about that long."""
