@@ -328,4 +328,4 @@ class _Erasure:
 
 def _build_source(source: JobOrQuery, query: UserQuery, statement: str, purpose: str) -> JobOrQuery:
     text = prepend_comments(statement, f"td_pinterest_op: {purpose}", query=query.text)
-    return source.with_new_job_for_each_try(text, purpose=purpose)
+    return source.replace_query(text, adopts=False, purpose=purpose)

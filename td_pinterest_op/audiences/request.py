@@ -20,12 +20,12 @@ from td_pinterest_op.settings.table import (
     WITHHOLDING_LIST_NAMES,
     ConnectionSettings,
     ExportSettings,
-    RecordSettings,
+    PeopleSettings,
     SettingsTable,
 )
 from td_pinterest_op.settings.types import describe_value, is_left_out
 from td_pinterest_op.task_runtime.outcome import require_history_database
-from td_pinterest_op.task_runtime.task import Task, build_query_of_task, parse_api_key, parse_endpoints, read_row_source
+from td_pinterest_op.task_runtime.task import Task, build_task_source, parse_api_key, parse_endpoints, read_row_source
 from td_pinterest_op.treasure_data.job import JobOrQuery
 from td_pinterest_op.trino.hashed_query import require_hashable
 
@@ -90,7 +90,7 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
     reads_rows = action is None or action.reads_rows
     if raw is None:  # the action is not known
         reads_rows = not ROW_SOURCE_PARAMETERS.isdisjoint(task.params)
-    if reads_rows and issubclass(table.settings_class, RecordSettings):
+    if reads_rows and issubclass(table.settings_class, PeopleSettings):
         source = errors.call_and_collect(read_row_source, task)
         errors.call_and_collect(parse_api_key, task.environ)
     lists: dict[str, JobOrQuery] = {}
@@ -99,7 +99,7 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
         names = WITHHOLDING_LIST_NAMES if action is None or action.adds_people else ()
         for name in names:
             query = parsed.values_with_defaults[name]
-            built = query and errors.call_and_collect(build_query_of_task, task, name, query)
+            built = query and errors.call_and_collect(build_task_source, task, name, query)
             if built:
                 lists[name] = built
     if source and isinstance(settings, ExportSettings):

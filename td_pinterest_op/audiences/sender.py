@@ -12,7 +12,7 @@ from td_pinterest_op.http.transport import Response
 from td_pinterest_op.pinterest.client import Client
 from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.runtime.shutdown import start_thread
-from td_pinterest_op.settings.table import RecordSettings
+from td_pinterest_op.settings.table import PeopleSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.progress import ProgressReporter
 
@@ -54,7 +54,7 @@ class Sender:
     """
 
     client: Client
-    settings: RecordSettings
+    settings: PeopleSettings
     stats: Stats
     reporter: ProgressReporter
     on_refused: Callable[[Batch], object] = lambda _: None

@@ -103,7 +103,7 @@ class Credentials:
         """Return a digdag task with these credentials. `session`: see `Task`."""
         return Task(params={"project_id": LOCAL_PROJECT_ID, **params}, environ=self.environ, session=session)
 
-    def make_token_saver(self) -> OnNewRefreshToken:
+    def build_token_saver(self) -> OnNewRefreshToken:
         """Return a function that stores a new refresh token in place of the old one, or warns if that fails."""
         store = RefreshTokenStore(
             task=self.build_task(), settings=self.build_connection_settings(), timing=SYSTEM_TIMING
@@ -132,7 +132,7 @@ class Credentials:
             self.build_task(),
             self.build_connection_settings(),
             timing=SYSTEM_TIMING,
-            on_new_refresh_token=self.make_token_saver(),
+            on_new_refresh_token=self.build_token_saver(),
         )
 
 
@@ -211,7 +211,7 @@ def list_ad_accounts(api: Api) -> Iterator[AdAccount]:
         )
 
 
-def make_ad_account_api(services: Services, common: CommonOptions) -> Api:
+def build_ad_account_api(services: Services, common: CommonOptions) -> Api:
     """Return Pinterest's API for the ad account that --ad-account or the environment names, or for the only one.
 
     Raises SettingsError if the user has no ad account, click.UsageError if none of several is named.

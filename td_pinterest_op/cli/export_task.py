@@ -36,7 +36,7 @@ def run_export_task(task: Task, credentials: Credentials, common: CommonOptions)
     if asks:  # before the query's job runs, which would be of no use
         screen.require_terminal(_WRITE_QUESTION)
     reporter = TerminalReporter(timing=SYSTEM_TIMING, needs_approval=asks, quiet=common.quiet)
-    return export_task(task, SYSTEM_TIMING, reporter=reporter, on_new_refresh_token=credentials.make_token_saver())
+    return export_task(task, SYSTEM_TIMING, reporter=reporter, on_new_refresh_token=credentials.build_token_saver())
 
 
 @dataclass(frozen=True, kw_only=True)

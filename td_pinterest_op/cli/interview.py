@@ -39,7 +39,7 @@ _USE_TEST_BY_OPTION: Mapping[str, Callable[[ActionSpec], bool]] = {
 }
 
 
-def make_pattern_parser(pattern: str, description: str) -> Callable[[str], str]:
+def build_pattern_parser(pattern: str, description: str) -> Callable[[str], str]:
     """Return a type of an option: a function that raises click.BadParameter unless a text is "" or of this form."""
 
     def require_form(text: str) -> str:
@@ -53,18 +53,18 @@ def make_pattern_parser(pattern: str, description: str) -> Callable[[str], str]:
 INIT_JOB_CHOICE = click.Choice((*EXPORT_ACTIONS, *NON_EXPORT_INIT_JOBS), case_sensitive=False)
 BEGIN_CHOICE = click.Choice(("replace", "adopt"), case_sensitive=False)
 IF_EXISTS_CHOICE = click.Choice(("fail", "add", "replace"), case_sensitive=False)
-parse_timezone = make_pattern_parser(
+parse_timezone = build_pattern_parser(
     "|".join(map(re.escape, zoneinfo.available_timezones())), "the name of a time zone, such as Europe/Berlin"
 )
-parse_region_address = make_pattern_parser(
+parse_region_address = build_pattern_parser(
     r"https?://[\w.:-]+/?", "an address, such as https://api.eu01.treasuredata.com/"
 )
-parse_schedule = make_pattern_parser(
+parse_schedule = build_pattern_parser(
     r"minutes_interval>: *\d+|(?:hourly>: *|daily>: *\d+:|(?:weekly|monthly)>: *[\w-]+, *\d+:)\d+:\d+|"
     r"cron>: *[\w*/,-]+(?: +[\w*/,-]+){4}",
     "as in a .dig file, such as `daily>: 07:00:00` or `cron>: 0 7 * * 1`",
 )
-parse_alert = make_pattern_parser(r"slack|mail:[^@\s,;$]+@[^@\s,;$]+", "mail:ADDRESS or slack, with one address")
+parse_alert = build_pattern_parser(r"slack|mail:[^@\s,;$]+@[^@\s,;$]+", "mail:ADDRESS or slack, with one address")
 
 
 @dataclass

@@ -4,7 +4,7 @@
 # 1. Test what it prints (a file in tests/e2e/cli, a table also in test_terminal.py there). If it exchanges a token in
 #    another way, add it to test_signals.py there.
 # 2. Write a module in cli/commands, whose function has the decorator `options.command` with an example. What commands
-#    share is in cli/. It reaches Pinterest by `open_services_with_options` and `make_ad_account_api`
+#    share is in cli/. It reaches Pinterest by `open_services_with_options` and `build_ad_account_api`
 #    (cli/connection.py). A new request: pinterest/api.py.
 # 3. Import it below, and add it to `program`.
 # 4. Run `python -m tests.readme` and `python -m tests.public_surface`. Add it to the first table of

@@ -50,7 +50,7 @@ def tolerate_stream_errors() -> Iterator[None]:
             flush_or_discard(stream)
 
 
-def make_console(*, stderr: bool = False) -> Console:
+def build_console(*, stderr: bool = False) -> Console:
     """Return a console for standard output or standard error. Colours follow NO_COLOR and TERM."""
     console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
@@ -85,7 +85,7 @@ def replace_program_name(text: str) -> str:
 
 def print_line(*parts: str | StyledText, stderr: bool = False, hanging_indent: int = 0) -> None:
     """Print a text, wrapped at a terminal, with the control characters in it escaped, except line feeds."""
-    out = make_console(stderr=stderr)
+    out = build_console(stderr=stderr)
     content = Text()
     for part in parts:
         text, style = (part, "") if isinstance(part, str) else part
@@ -128,7 +128,7 @@ def print_table(rows: Sequence[Row], *, columns: Sequence[str], wrappable: Seque
         table.add_column(headings[key], no_wrap=key not in wrappable)
     for row in rows:
         table.add_row(*(Text(format_cell(row.get(key))) for key in columns))
-    out = make_console()
+    out = build_console()
     if wrappable or out.measure(table, options=out.options.update(width=_UNLIMITED_WIDTH)).maximum <= out.width:
         _print_to(out, table)
         return
@@ -144,7 +144,7 @@ def print_properties(row: Row) -> None:
     grid.add_column(overflow="fold")
     for name, value in row.items():
         grid.add_row(name, Text(format_cell(value)))
-    _print_to(make_console(), grid)
+    _print_to(build_console(), grid)
 
 
 def format_cell(value: object) -> str:

@@ -38,7 +38,7 @@ def build_authorize_command(project: str, server: str | None) -> str:
     return f"td-pinterest authorize --to {shlex.join([*place, project])}"
 
 
-def make_store_function(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> StoreSecrets:
+def build_store_function(kind: str, arguments: Sequence[str], environ: Mapping[str, str]) -> StoreSecrets:
     """Return a function that stores secrets at the place of `--to`, after a check of that place.
 
     Raises click.UsageError for wrong arguments, SettingsError for a place that cannot be used.

@@ -103,4 +103,4 @@ class MirrorJobs:
         # ledger of now, also in a session of the past.
         source = embedded_query or replace(self.source, query="", scheduled_time=None)
         text = prepend_comments(statement, f"td_pinterest_op: mirror: {purpose}", query=source.query)
-        return source.with_new_job_for_each_try(text, purpose=purpose)
+        return source.replace_query(text, adopts=False, purpose=purpose)

@@ -8,14 +8,14 @@ from td_pinterest_op.errors import (
     LimitError,
 )
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.table import FOR_THIS_RUN_PARAMETER, ExportSettings, RecordSettings
+from td_pinterest_op.settings.table import FOR_THIS_RUN_PARAMETER, ExportSettings, PeopleSettings
 from td_pinterest_op.stats import Stats
 
 MOST_NAMED_INVALID_ROWS = 10  # how many row numbers an error lists
 TOLERATED_UNEXPECTED_SHARE = 0.01  # the part of the valid values that may be of another kind than `expect_values`
 
 
-def check_invalid_values(settings: RecordSettings, stats: Stats) -> None:
+def check_invalid_values(settings: PeopleSettings, stats: Stats) -> None:
     """Raise InvalidRowsError if any value is invalid; with `ignore_invalid_records`, only if no value is valid.
 
     With it, all values may be NULL: `allow_empty` decides about that in `check_export_limits`.

@@ -129,7 +129,7 @@ class Batch:
 
     def split(self, size: int) -> "list[Batch]":
         """Return batches of the same records, up to `size` in each."""
-        return list(_make_batches(self.parts, size))
+        return list(_build_batches(self.parts, size))
 
     def iterate_json_field(self) -> Iterator[bytes]:
         """Yield the member `records` or `records_v2` of a request's JSON, in pieces."""
@@ -140,7 +140,7 @@ class Batch:
         yield closing
 
 
-def _make_batches(chunks: Iterable[tuple[RecordLayout, Any]], size: int) -> Iterator[Batch]:
+def _build_batches(chunks: Iterable[tuple[RecordLayout, Any]], size: int) -> Iterator[Batch]:
     """Yield batches of up to `size` records. A batch of rows ends at about 1 MB of JSON, if that comes first.
 
     `chunks`: pairs of a layout and joined records or, to count batches, a range as long as these.
@@ -193,12 +193,12 @@ class PreparedRecords:
     def count_batches(self, size: int) -> int:
         """Return how many batches `read_batches` yields. No file is read."""
         chunks = ((layout, range(file.unique_count * layout.width)) for layout, file in self.files.items())
-        return sum(1 for _ in _make_batches(chunks, size))
+        return sum(1 for _ in _build_batches(chunks, size))
 
     def read_batches(self, size: int) -> Iterator[Batch]:
         """Yield batches of up to `size` records, fewer if they are long: the same in each call."""
         chunks = ((layout, chunk) for layout, file in self.files.items() for chunk in file.read_sorted_chunks())
-        return _make_batches(chunks, size)
+        return _build_batches(chunks, size)
 
 
 class RowSpool:

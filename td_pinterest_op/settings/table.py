@@ -218,7 +218,7 @@ class ConnectionSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordSettings(ConnectionSettings):
+class PeopleSettings(ConnectionSettings):
     """The settings for reading people and sending them."""
 
     limit_records_per_request: int = _of_rows(build_integer_type(1, 100_000), 10_000)
@@ -234,7 +234,7 @@ class RecordSettings(ConnectionSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportSettings(RecordSettings):
+class ExportSettings(PeopleSettings):
     """The settings of one export, which docs/settings.md explains.
 
     A setting that the action does not use has its default, even if it was given. Helpers such as `_of_rows` say which
@@ -300,7 +300,7 @@ class StatusSettings(ConnectionSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ErasureSettings(RecordSettings):
+class ErasureSettings(PeopleSettings):
     """The settings of an erasure (`pinterest_erase`)."""
 
     # One at least, each once.

@@ -192,7 +192,7 @@ def read_row_source(task: Task) -> JobOrQuery:
     if job_id is not None and query is not None:
         raise SettingsError("the task has both job_id and query: leave one of them out", key="query")
     if query is not None:
-        return replace(build_query_of_task(task, "query", str(query)), attempt_key=task.attempt_key)
+        return replace(build_task_source(task, "query", str(query)), attempt_key=task.attempt_key)
     if job_id is None:
         job_id = task.td.get("last_job_id")
     if is_left_out(job_id):
@@ -249,7 +249,7 @@ def require_database(task: Task, *, needed_by: str) -> str:
     return name
 
 
-def build_query_of_task(task: Task, name: str, query: str) -> JobOrQuery:
+def build_task_source(task: Task, name: str, query: str) -> JobOrQuery:
     """Return a query as a source that each retry issues again: people who have opted out in between are not sent.
 
     `name`: the parameter `query`, or the setting of an opt-out or consent list. Raises SettingsError.

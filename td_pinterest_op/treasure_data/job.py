@@ -66,9 +66,13 @@ class JobOrQuery:
         text = " ".join((self.attempt_key or self._random, self.engine, self.database, self.query))
         return f"td_pinterest_op-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:40]}"
 
-    def with_new_job_for_each_try(self, query: str, *, purpose: str = "") -> "JobOrQuery":
-        """Return a copy with another query, for which each try issues a new job, since the rows may change."""
-        return replace(self, query=query, purpose=purpose, attempt_key="", _random=secrets.token_hex(16))
+    def replace_query(self, query: str, *, adopts: bool, purpose: str = "") -> "JobOrQuery":
+        """Return a copy with another query. `adopts`: whether a later try of the task adopts its job.
+
+        Without, each try issues a new job, since the rows may change.
+        """
+        key = self.attempt_key if adopts else ""
+        return replace(self, query=query, purpose=purpose, attempt_key=key, _random=secrets.token_hex(16))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +158,7 @@ def _run_until_success(
             is_stopped = not isinstance(error, TreasureDataError) or not td.has_time_limit
             if is_stopped and source.job_id is None and not source.attempt_key:
                 with contextlib.suppress(ExportError):  # the run ends anyway
-                    td.with_time_limit(_KILL_TIME_LIMIT).call("POST", build_v3_path("job", "kill", job_id))
+                    td.without_retries(_KILL_TIME_LIMIT).call("POST", build_v3_path("job", "kill", job_id))
             raise
         if details["status"] == "success":
             return job_id, details

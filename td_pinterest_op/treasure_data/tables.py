@@ -105,10 +105,10 @@ class OperatorTable:
             # One source for all tries: a request that is repeated because its response was lost is the same job.
             source = build_source()
             td = self.connect()
-            preparing = td.with_time_limit(TABLE_CREATION_TIME_LIMIT)
+            preparing = td.without_retries(TABLE_CREATION_TIME_LIMIT)
             errors = (JobError, TreasureDataError)  # a job fails while another run makes the table
             retry(lambda: self._create_or_extend(preparing), _TABLE_RETRY_WAITS, on=errors, sleep=preparing.sleep)
-            limited = td.with_time_limit(TABLE_TIME_LIMIT)
+            limited = td.without_retries(TABLE_TIME_LIMIT)
             return retry(
                 lambda: execute(limited, source), _TABLE_RETRY_WAITS, on=TreasureDataError, sleep=limited.sleep
             )
@@ -127,7 +127,7 @@ class OperatorTable:
     def _create_or_extend(self, td: TreasureData) -> None:
         if self._is_ready:
             return
-        table = list_tables(td.with_time_limit(TABLE_TIME_LIMIT), self.database).get(self.table)
+        table = list_tables(td.without_retries(TABLE_TIME_LIMIT), self.database).get(self.table)
         existing = table.columns if table else None
         if existing is not None and (missing := sorted({*self.identifying_columns} - existing)):
             raise JobError(

@@ -85,7 +85,7 @@ class TreasureData:
         # Without the slash at its end td-client would request //v3/…
         self._api = tdclient.api.API(api_key.reveal(), user_agent=USER_AGENT, endpoint=endpoint.rstrip("/") + "/")
 
-    def with_time_limit(self, seconds: float) -> "TreasureData":
+    def without_retries(self, seconds: float) -> "TreasureData":
         """Return a client on the same connection that repeats no request.
 
         Once all its calls together have taken `seconds`, they raise TreasureDataError.
@@ -98,7 +98,7 @@ class TreasureData:
 
     @property
     def has_time_limit(self) -> bool:
-        """Whether this client is from `with_time_limit`."""
+        """Whether this client is from `without_retries`."""
         return self._end is not None
 
     def sleep(self, seconds: float) -> None:

@@ -9,7 +9,7 @@
 # 2. Quote every name and text (treasure_data/quoting.py). Say what a statement of a run is for: in a comment
 #    `-- td_pinterest_op: ` (a mirror's `MirrorJobs` adds it), and for errors in `JobOrQuery.purpose`. Take the user's
 #    query by `require_one_statement`, and keep its first comments (`prepend_comments`, `find_first_comments`).
-#    `with_new_job_for_each_try` makes a statement whose job no retry adopts.
+#    `JobOrQuery.replace_query` makes a statement whose job no retry adopts.
 # 3. If it judges values or people, add cases to tests/warehouses.py. Run it on a real engine by scripts/trino
 #    (tests/trino/answers.py). A function that DuckDB lacks goes into tests/emulators/td/sql.py.
 #    tests/e2e/test_issued_queries.py checks the comments and options of what a run issues.

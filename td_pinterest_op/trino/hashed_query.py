@@ -54,7 +54,7 @@ def describe_query(
 
     `find_columns`: returns the identifier columns of a result. Raises what it and `run_or_await_job` raise.
     """
-    job = run_or_await_job(td, source.with_new_job_for_each_try(build_empty_select(source.query)))
+    job = run_or_await_job(td, source.replace_query(build_empty_select(source.query), adopts=False))
     return UserQuery(text=source.query, names=job.names, columns=find_columns(job))
 
 
@@ -67,7 +67,7 @@ def open_hashed_rows(
     on_job_id: Callable[[str], None],
 ) -> JobRows:
     """Run the query of `source` (see `run_or_await_job`), and return its rows as `build_hashing_statement` says."""
-    hashing = replace(source, query=build_hashing_statement(query, control=control))
+    hashing = source.replace_query(build_hashing_statement(query, control=control), adopts=True)
     rows = open_job_rows(td, hashing, on_job_id=on_job_id)
     rows.job = replace(rows.job, is_hashed_by_warehouse=True)
     return rows
@@ -87,8 +87,8 @@ def build_hashing_statement(query: UserQuery, *, control: ControlGroup | None) -
     """
     selected = {column.position: f"a{column.position}" for column in query.columns}
     if control and control.by:
-        place = get_column_position(control.by, query.names)
-        selected[place] = build_control_draw_sql(build_column_text_sql(place), quote_literal(control.salt))
+        position = get_column_position(control.by, query.names)
+        selected[position] = build_control_draw_sql(build_column_text_sql(position), quote_literal(control.salt))
     return build_select_from_hashed("td_pinterest_op: identifiers as digests or reasons", query, selected)
 
 
@@ -97,7 +97,9 @@ def build_select_from_hashed(comment: str, query: UserQuery, expressions: Mappin
 
     `comment`: what the statement is for. `expressions`: SQL by the position of the query's column of the same name.
     """
-    columns = ",\n  ".join(f"{expressions[place]} AS {quote_name(query.names[place])}" for place in sorted(expressions))
+    columns = ",\n  ".join(
+        f"{expressions[position]} AS {quote_name(query.names[position])}" for position in sorted(expressions)
+    )
     statement = f"SELECT\n  {columns}\nFROM (\n{build_hashing_select(query)}\n)"
     return prepend_comments(statement, comment, query=query.text)
 
@@ -114,24 +116,24 @@ def build_hashing_select(query: UserQuery) -> str:
     lower = ""
     answers = ""
     for column in query.columns:
-        place = column.position
+        position = column.position
         if column.is_array:
             of_each = build_hashing_sql(column.type, text_sql="text", lowered_sql=build_lower_sql("text"))
-            elements = f"transform(CAST(c{place} AS array(varchar)), value -> {build_trim_sql('value')})"
+            elements = f"transform(CAST(c{position} AS array(varchar)), value -> {build_trim_sql('value')})"
             answer = f"transform({elements}, text -> {of_each})"
         else:
-            texts += f",\n  {build_trim_sql(build_column_text_sql(place))} AS t{place}"
-            lower += f", {build_lower_sql(f't{place}')} AS l{place}"
-            answer = build_hashing_sql(column.type, text_sql=f"t{place}", lowered_sql=f"l{place}")
-        answers += f", {answer} AS a{place}"
+            texts += f",\n  {build_trim_sql(build_column_text_sql(position))} AS t{position}"
+            lower += f", {build_lower_sql(f't{position}')} AS l{position}"
+            answer = build_hashing_sql(column.type, text_sql=f"t{position}", lowered_sql=f"l{position}")
+        answers += f", {answer} AS a{position}"
     source = build_numbered_columns_select(query)
     return f"SELECT *{answers}\nFROM (SELECT *{lower}\nFROM (SELECT *{texts}\nFROM (\n{source}\n)))"
 
 
 def build_numbered_columns_select(query: UserQuery) -> str:
     """Return a SELECT of a query's rows, with the columns renamed by position (c0, c1, …)."""
-    places = ", ".join(f"c{place}" for place in range(len(query.names)))
-    return f"SELECT * FROM (\n{require_one_statement(query.text)}\n) AS given ({places})"
+    positions = ", ".join(f"c{position}" for position in range(len(query.names)))
+    return f"SELECT * FROM (\n{require_one_statement(query.text)}\n) AS given ({positions})"
 
 
 def build_column_text_sql(position: int) -> str:

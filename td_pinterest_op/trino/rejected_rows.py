@@ -87,7 +87,7 @@ SELECT {", ".join(selected)} FROM (
 {select}
 )"""
         statement = prepend_comments(statement, "td_pinterest_op: the rejected rows of this run", query=query.text)
-        return source.with_new_job_for_each_try(statement, purpose=table.description)
+        return source.replace_query(statement, adopts=False, purpose=table.description)
 
     def build_count_source() -> JobOrQuery:
         conditions = [f"coalesce({name}, '') = {quote_literal(str(run[name] or ''))}" for name in _RUN_COLUMNS]
@@ -95,7 +95,7 @@ SELECT {", ".join(selected)} FROM (
 -- td_pinterest_op: the hidden keys among the rejected rows of this run
 SELECT coalesce(sum(hidden_keys), 0) AS hidden_keys FROM {written}
 WHERE time = {run["time"]} AND {" AND ".join(conditions)}"""
-        return source.with_new_job_for_each_try(statement, purpose=table.description)
+        return source.replace_query(statement, adopts=False, purpose=table.description)
 
     if table.try_execute(run_statement_job, build_source) is None:
         return
@@ -120,15 +120,15 @@ def build_rejected_select(query: UserQuery, *, keys: Sequence[str], control_key:
     answers = []
     identifiers = []
     for column in query.columns:
-        place = column.position
+        position = column.position
         if column.is_array:
-            absences.append(f"coalesce(cardinality(filter(a{place}, each -> each IS NOT NULL)), 0) = 0")
-            answers.append(f"transform(a{place}, each -> ROW({quote_literal(column.name)}, each))")
-            identifiers.append(f"transform(CAST(c{place} AS array(varchar)), each -> {build_lower_sql('each')})")
+            absences.append(f"coalesce(cardinality(filter(a{position}, each -> each IS NOT NULL)), 0) = 0")
+            answers.append(f"transform(a{position}, each -> ROW({quote_literal(column.name)}, each))")
+            identifiers.append(f"transform(CAST(c{position} AS array(varchar)), each -> {build_lower_sql('each')})")
         else:
-            absences.append(f"c{place} IS NULL")
-            answers.append(f"ARRAY[ROW({quote_literal(column.name)}, a{place})]")
-            identifiers.append(f"ARRAY[l{place}]")
+            absences.append(f"c{position} IS NULL")
+            answers.append(f"ARRAY[ROW({quote_literal(column.name)}, a{position})]")
+            identifiers.append(f"ARRAY[l{position}]")
     reasons_of_row = {" AND ".join(absences): Reason.NULL}
     if control_key:
         without_key = f"c{get_column_position(control_key, query.names)} IS NULL"
@@ -136,21 +136,21 @@ def build_rejected_select(query: UserQuery, *, keys: Sequence[str], control_key:
     cases = "".join(
         f"\n    WHEN {condition} THEN ARRAY[ROW('', '{reason.value}')]" for condition, reason in reasons_of_row.items()
     )
-    places = [get_column_position(key, query.names) for key in keys]
-    texts = "".join(f",\n    {build_column_text_sql(place)} AS k{place}" for place in places)
+    positions = [get_column_position(key, query.names) for key in keys]
+    texts = "".join(f",\n    {build_column_text_sql(position)} AS k{position}" for position in positions)
     names = [quote_name(name) for name in _choose_key_column_names(keys)]
     shown = [
-        f"CASE WHEN {_build_is_hidden_sql(f'k{place}')} THEN NULL ELSE k{place} END AS {name}"
-        for place, name in zip(places, names, strict=True)
+        f"CASE WHEN {_build_is_hidden_sql(f'k{position}')} THEN NULL ELSE k{position} END AS {name}"
+        for position, name in zip(positions, names, strict=True)
     ]
     hidden = [
-        f"CASE WHEN k{place} IS NOT NULL AND {name} IS NULL THEN 1 ELSE 0 END"
-        for place, name in zip(places, names, strict=True)
+        f"CASE WHEN k{position} IS NOT NULL AND {name} IS NULL THEN 1 ELSE 0 END"
+        for position, name in zip(positions, names, strict=True)
     ]
     return f"""\
 SELECT {", ".join(names)}, identifier, reason, {" + ".join(hidden)} AS hidden_keys
 FROM (
-  SELECT {", ".join(f"k{place}" for place in places)}, {", ".join(shown)}, CASE{cases}
+  SELECT {", ".join(f"k{position}" for position in positions)}, {", ".join(shown)}, CASE{cases}
     ELSE {" || ".join(answers)} END AS answers
   FROM (
     SELECT *, transform({" || ".join(identifiers)}, each -> {_build_comparable_sql("each")}) AS identifiers{texts}

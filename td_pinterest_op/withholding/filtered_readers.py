@@ -55,7 +55,7 @@ class _FilteringReader(QueryResultReader):
 
     people: MultiIdentifierPeople | SingleIdentifierPeople
     control: ControlGroup | None
-    control_key_index: int | None  # the position of the column that chooses the control group
+    control_key_position: int | None  # the position of the column that chooses the control group
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,7 +63,7 @@ class _FilteringReader(QueryResultReader):
 
     def _read_block(self, block: RowBlock) -> RejectedRows:
         """See `QueryResultReader`. Rows without the control group's key are rejected."""
-        index = self.control_key_index
+        index = self.control_key_position
         keys = () if index is None else block[index]
         keyless = [row for row, key in enumerate(keys) if key is None]
         if not keyless:
@@ -80,7 +80,7 @@ class _FilteringReader(QueryResultReader):
 
     def _find_rows_in_control(self, block: RowBlock, by_column: Sequence[ColumnIdentifiers]) -> Sequence[bool]:
         control = self.control
-        index = self.control_key_index
+        index = self.control_key_position
         if control is None:
             return [False] * len(block[0])
         # Without a key column, the key is the only identifier: its digest, in hex as in the warehouse.
@@ -218,7 +218,7 @@ def open_record_reader(
             "stats": stats,
             "people": SingleIdentifierPeople(lists) if is_single else MultiIdentifierPeople(lists),
             "control": control,
-            "control_key_index": get_column_position(control.by, job.names) if control and control.by else None,
+            "control_key_position": get_column_position(control.by, job.names) if control and control.by else None,
         }
         reader = _FilteredRowReader(**given) if sends_rows else _FilteredIdentifierReader(spool=Spool(), **given)
     with contextlib.closing(reader):

@@ -18,7 +18,7 @@ from td_pinterest_op.cli.connection import (
     list_ad_accounts,
 )
 from td_pinterest_op.cli.oauth_redirect import RedirectParameters, RedirectServer, parse_redirect_parameters
-from td_pinterest_op.cli.secret_target import TARGET_ARGUMENT_NAMES, SecretsByName, make_store_function
+from td_pinterest_op.cli.secret_target import TARGET_ARGUMENT_NAMES, SecretsByName, build_store_function
 from td_pinterest_op.errors import AccountError, ExportError, PinterestError, SettingsError, StoppedError, add_to_errors
 from td_pinterest_op.http.endpoints import require_safe_for_secrets
 from td_pinterest_op.pinterest.client import TokenSource
@@ -112,7 +112,7 @@ def authorize(
     shown.
     """
     credentials = find_credentials(common.env_file)
-    store = make_store_function(kind, target_arguments, credentials.environ)
+    store = build_store_function(kind, target_arguments, credentials.environ)
     if not common.yes:
         screen.require_terminal(_STORE_QUESTION)
     state = secrets.token_urlsafe(32)

@@ -46,7 +46,7 @@ def doctor(common: options.CommonOptions, project: str | None) -> int:
         audience_id=audience and parse_id_option(audience, "--audience or PINTEREST_AUDIENCE_ID"),
         project=project,
     )
-    is_plain = screen.make_console().options.ascii_only
+    is_plain = screen.build_console().options.ascii_only
     listed = []
     with context.stack:
         for name, check in _run_checks(context):

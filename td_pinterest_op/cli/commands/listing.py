@@ -11,8 +11,8 @@ from td_pinterest_op.audiences.usage import CAMPAIGN_READER_ROLES, find_ad_group
 from td_pinterest_op.cli import options, screen
 from td_pinterest_op.cli.commands.report import history_option, read_history_entries
 from td_pinterest_op.cli.connection import (
+    build_ad_account_api,
     list_ad_accounts,
-    make_ad_account_api,
     open_services_with_options,
     parse_id_option,
 )
@@ -45,7 +45,7 @@ def accounts(common: options.CommonOptions, name_part: str | None) -> None:
 def audiences(common: options.CommonOptions, name_part: str | None) -> None:
     """List the audiences of the ad account."""
     with open_services_with_options(common) as services:
-        rows = list(map(_build_audience_row, make_ad_account_api(services, common).list_entities("audiences")))
+        rows = list(map(_build_audience_row, build_ad_account_api(services, common).list_entities("audiences")))
     _print_matching_rows(common, rows, name_part)
 
 
@@ -62,7 +62,7 @@ def lists(common: options.CommonOptions, left_behind: bool, name_part: str | Non
     """
     used_by: dict[str | None, list[str]] = {}
     with open_services_with_options(common) as services:
-        api = make_ad_account_api(services, common)
+        api = build_ad_account_api(services, common)
         for user in api.list_audiences():
             used_by.setdefault(user.customer_list_id, []).append(user.id)
         rows = [
@@ -86,7 +86,7 @@ def audience(common: options.CommonOptions, audience_id: str | None, history: st
     audience of PINTEREST_AUDIENCE_ID. With --history, its runs and sizes over time follow.
     """
     with open_services_with_options(common) as services:
-        api = make_ad_account_api(services, common)
+        api = build_ad_account_api(services, common)
         named = audience_id or services.task.environ.get("PINTEREST_AUDIENCE_ID")
         if not named:
             raise click.UsageError("no audience is named: give its id, which `td-pinterest audiences` lists")

@@ -11,7 +11,7 @@ import click
 
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.connection import REFRESH_TOKEN_VARIABLE, make_ad_account_api, open_services_with_options
+from td_pinterest_op.cli.connection import REFRESH_TOKEN_VARIABLE, build_ad_account_api, open_services_with_options
 from td_pinterest_op.cli.rehearse.rehearsal import (
     DEFAULT_BATCH_SIZE,
     NAME_PREFIX,
@@ -79,7 +79,7 @@ def rehearse(common: options.CommonOptions, only: str | None, no_large: bool, ou
     if "audience" in names and "remove" not in names:
         writes += 1
     with open_services_with_options(common) as services:
-        api = make_ad_account_api(services, common)
+        api = build_ad_account_api(services, common)
         if not (common.quiet and common.yes):
             listed = "\n".join(f"- {step.name}: {step.request}" for step in to_do)
             screen.print_note(

@@ -111,7 +111,7 @@ def sql(
         credentials.require_variables("TD_API_KEY")
         common.print_note(f"Credentials: {credentials.describe_sources()}")
         source = read_row_source(credentials.build_task(query=text, database=database, engine=engine))
-        source = source.with_new_job_for_each_try(build_empty_select(text))
+        source = source.replace_query(build_empty_select(text), adopts=False)
         with credentials.without_pinterest().open_services() as services:
             job = run_or_await_job(services.treasure_data, source)
     elif pairs:
@@ -150,7 +150,7 @@ def sql(
 
 def build_digests_only_statement(query: UserQuery) -> str:
     """Return SQL that selects the rows with digests in place of identifiers, NULL where one is rejected."""
-    selected = {place: f"c{place}" for place in range(len(query.names))}
+    selected = {position: f"c{position}" for position in range(len(query.names))}
     for column in query.columns:
         of_array = f"filter(a{column.position}, each -> length(each) >= 64)"
         of_array = f"transform({of_array}, each -> substr(each, -64))"

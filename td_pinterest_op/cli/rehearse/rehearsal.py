@@ -145,7 +145,7 @@ class Rehearsal:
         facts = self.facts
         for count in (20_000, 50_000, 100_000):
             try:
-                self._add_records(self.api, self._make_fake_batch(count))
+                self._add_records(self.api, self._build_fake_batch(count))
             except (RequestRefusedError, UnavailableError) as error:
                 is_cut_off = error.status is None and error.maybe_applied
                 if not is_cut_off and error.status not in _CONTENT_REFUSAL_STATUSES:
@@ -159,7 +159,7 @@ class Rehearsal:
 
     def try_batches_at_once(self) -> Verdict:
         """Try how many batches Pinterest accepts at once. None is sent twice."""
-        batch = self._make_fake_batch(DEFAULT_BATCH_SIZE)
+        batch = self._build_fake_batch(DEFAULT_BATCH_SIZE)
         client = self.api.client
         api = replace(self.api, client=replace(client, retry=replace(client.retry, count=0, longest_wait=0.0)))
 
@@ -184,7 +184,7 @@ class Rehearsal:
 
     def try_multi_key_records(self) -> Verdict:
         """Try whether Pinterest accepts records with several identifiers of a person."""
-        rows = self._make_fake_batch(100, layout=RecordLayout(("email", "maid")))
+        rows = self._build_fake_batch(100, layout=RecordLayout(("email", "maid")))
         self.facts.records_v2 = self._is_request_accepted(lambda: self._add_records(self.api, rows))
         return "rows with several keys are accepted" if self.facts.records_v2 else "refused: rows with several keys"
 
@@ -249,13 +249,13 @@ class Rehearsal:
         self.may_have_audience = False
         return True
 
-    def _make_fake_batch(self, count: int, *, layout: RecordLayout = SINGLE_DIGEST_LAYOUT) -> Batch:
+    def _build_fake_batch(self, count: int, *, layout: RecordLayout = SINGLE_DIGEST_LAYOUT) -> Batch:
         people = (f"{number}@{self.key}.invalid" for number in range(count * layout.width // DIGEST_BYTES))
         return Batch([(layout, b"".join(hashlib.sha256(person.encode()).digest() for person in people))])
 
     def _create_fake_list(self, count: int) -> str:
         name = f"{self.name} of {count} records"
-        return self.api.create_customer_list(name=name, list_type="EMAIL", records=self._make_fake_batch(count)).id
+        return self.api.create_customer_list(name=name, list_type="EMAIL", records=self._build_fake_batch(count)).id
 
     def _add_records(self, api: Api, records: Batch) -> None:
         api.change_records(self.made["list"], records, operation="ADD")

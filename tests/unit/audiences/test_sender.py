@@ -33,7 +33,7 @@ from td_pinterest_op.records.digests import DIGEST_BYTES
 from td_pinterest_op.records.prepared import SINGLE_DIGEST_LAYOUT, Batch, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.runtime import shutdown
-from td_pinterest_op.settings.table import RecordSettings
+from td_pinterest_op.settings.table import PeopleSettings
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.progress import ProgressReporter
 from tests.campaigns import examples
@@ -141,7 +141,7 @@ class Run:
         reporter = types.SimpleNamespace(show_progress=lambda *_: contextlib.nullcontext(progress))
         self.sender = Sender(
             client=cast(Client, self.api),
-            settings=cast(RecordSettings, asked),
+            settings=cast(PeopleSettings, asked),
             stats=self.stats,
             reporter=cast(ProgressReporter, reporter),
         )

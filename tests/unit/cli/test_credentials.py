@@ -149,7 +149,7 @@ def test_a_new_refresh_token_that_cannot_be_stored_is_reported_and_ends_nothing(
     environ = environment(td_url="https://td.test", pinterest_endpoint="https://pinterest.test/v5")
     del environ["PINTEREST_REFRESH_TOKEN"]
     held = _find(local, file, **environ)
-    keep = held.make_token_saver()
+    keep = held.build_token_saver()
     keep(Secret("newer-s3cr3t"), None)
     assert file.read_text() == "PINTEREST_REFRESH_TOKEN=newer-s3cr3t\n"
     file.unlink()

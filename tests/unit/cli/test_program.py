@@ -185,7 +185,7 @@ def test_a_long_line_is_wrapped_with_its_indentation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        screen, "make_console", lambda *, stderr=False: Console(width=20, stderr=stderr, highlight=False)
+        screen, "build_console", lambda *, stderr=False: Console(width=20, stderr=stderr, highlight=False)
     )
     screen.print_line("- role: OWNER of the ad account", hanging_indent=2)
     screen.print_note("  rows      five read", hanging_indent=12)

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from td_pinterest_op.cli.secret_target import make_store_function
+from td_pinterest_op.cli.secret_target import build_store_function
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import Secret
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
@@ -25,7 +25,7 @@ def values() -> dict[str, str]:
 
 
 def _store(values: Mapping[str, str], kind: str, *place: str | Path, **environ: str) -> str:
-    store = make_store_function(kind, list(map(str, place)), environ)
+    store = build_store_function(kind, list(map(str, place)), environ)
     return store({name: Secret(value) for name, value in values.items()})
 
 

@@ -13,7 +13,7 @@ import pytest
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.task_runtime.task import (
     Task,
-    build_query_of_task,
+    build_task_source,
     get_current_task,
     parse_api_key,
     read_row_source,
@@ -147,7 +147,7 @@ def test_a_query_comes_with_its_database_and_engine(params: dict[str, Any], engi
 
 def test_a_list_has_no_scheduled_time_and_nothing_has_one_outside_a_session() -> None:
     params = {"database": "crm", "query": "select 1"}
-    source = build_query_of_task(task(**params), "suppress", "select 1")
+    source = build_task_source(task(**params), "suppress", "select 1")
     assert (source.scheduled_time, source.tracing) == (None, TRACING)
     outside = read_row_source(Task(params=params, environ={}))
     assert (outside.scheduled_time, outside.tracing) == (None, "")
@@ -169,7 +169,7 @@ def test_options_of_jobs_are_those_of_digdags_td_operator(
     engine: str, params: dict[str, Any], options: dict[str, str]
 ) -> None:
     given = {"query": "select 1", "database": "crm", "engine": engine, **params}
-    suppress = build_query_of_task(task(**given), "suppress", "select 1")
+    suppress = build_task_source(task(**given), "suppress", "select 1")
     assert read_row_source(task(**given)).job_options == options
     assert suppress.job_options == options
 

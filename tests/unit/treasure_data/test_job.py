@@ -185,7 +185,7 @@ def test_failed_job_of_an_earlier_try_is_replaced_under_the_next_key(fake_time: 
     ("source", "killed"),
     [
         (JobOrQuery(query="select 1", database="crm"), ["POST /v3/job/kill/5"]),
-        (QUERY.with_new_job_for_each_try("select 1"), ["POST /v3/job/kill/5"]),
+        (QUERY.replace_query("select 1", adopts=False), ["POST /v3/job/kill/5"]),
         (QUERY, []),  # a retry adopts it
         (JobOrQuery(job_id="5"), []),  # issued by somebody else
     ],

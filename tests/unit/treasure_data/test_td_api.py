@@ -135,7 +135,7 @@ def test_a_key_that_worked_before_is_tried_twice_more_by_a_request_that_reads(
 
 def test_time_limit_ends_calls_waits_and_requests_without_an_answer() -> None:
     client, _, time = td(Failure.READ_TIMEOUT, answer(503))
-    limited = client.with_time_limit(0.3)
+    limited = client.without_retries(0.3)
     for complaint in ("no byte of the response", "response 503 to GET"):
         with pytest.raises(TreasureDataError, match=complaint):
             limited.call("GET", OPEN)
