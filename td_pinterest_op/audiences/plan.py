@@ -8,7 +8,7 @@ from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.stats import Stats
 
 _MEMBERS_REMAIN_NOTE = (
-    "  note      withheld people who are already in the audience remain in it: pinterest_erase.dig removes them"
+    "  note      withheld people who are already in the audience remain in it: pinterest_erasure.dig removes them"
 )
 
 

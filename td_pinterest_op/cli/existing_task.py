@@ -34,7 +34,7 @@ _ANY_TEMPLATE_PATTERN = re.compile(r"\$ ?\{([^{}]*)")
 _INIT_JOB_BY_CLASS = {
     "td_pinterest_op.export.PinterestExport": "",
     "td_pinterest_op.activation.PinterestActivation": "activation",
-    "td_pinterest_op.many.Many": "many",
+    "td_pinterest_op.many.Many": "audiences",
 }
 _QUERY_JOB_OPTIONS = ("engine", *JOB_OPTIONS)
 _KEPT_VARIABLES = ("docker", "py")
@@ -57,7 +57,7 @@ _LEFT_OUT_REASONS = {
     "result_url": "this operator has no result URL; if credentials are in it, revoke them",
     "apikey": _PLAIN_TEXT_REASON,
     "endpoint": "name the address of Treasure Data's API with --region",
-    "_error": "config/failed.yml says what the new workflow does after a failure; enable your alerts there",
+    "_error": "config/failed.yml does what is needed after a failure; name your alerts in config/workflow.yml",
     **dict.fromkeys(("download_file", "store_last_results", "preview"), "it has no meaning for this export"),
 }
 
@@ -115,7 +115,7 @@ class _ExistingTaskConverter:
         settings: dict[Any, Any] = {**parse_raw_settings(params.get("result_settings")), **lists}
         project = NewProject(job=_INIT_JOB_BY_CLASS.get(self.task.package_class_name, ""))
         project.exported = {name: params[name] for name in _KEPT_VARIABLES if name in params}
-        if project.job == "many" or entry_name:
+        if project.job == "audiences" or entry_name:
             whole = Task(params={**params, "result_settings": settings}, environ={})
             entries = {name: _upgrade_list_entry(members) for name, members in parse_entries(whole).items()}
             built = {name: build_entry_task(whole, members, name) for name, members in entries.items()}

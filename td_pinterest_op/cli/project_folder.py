@@ -38,7 +38,7 @@ EXPORT_ACTIONS: Mapping[str, ActionSpec] = {
     "delete": Delete.action,
 }
 """The actions of pinterest_export.dig, by short name."""
-NON_EXPORT_INIT_JOBS = ("many", "activation", "erase", "status", "lift")
+NON_EXPORT_INIT_JOBS = ("audiences", "activation", "erasure", "status", "lift")
 """The other workflows, each with a file of settings to fill in."""
 LIST_QUERY_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
 # Where a folder is laid out. digdag leaves out what begins with a dot.
@@ -82,8 +82,7 @@ class NewProject:
     @property
     def settings_path(self) -> str:
         """The path of the shipped file of settings."""
-        name = "audiences" if self.job == "many" else self.shipped_workflow_name.removeprefix("pinterest_")
-        return f"config/{name}.yml"
+        return f"config/{self.shipped_workflow_name.removeprefix('pinterest_')}.yml"
 
     @property
     def audience_id(self) -> str | None:
@@ -156,7 +155,7 @@ def render_project_files(project: NewProject) -> dict[str, str]:
     td = indent(render_yaml_mapping(project.td), "  ")
     files["config/workflow.yml"] = re.sub(r"(?<=\ntd:\n)(?:  .*\n)+", lambda _: td, files["config/workflow.yml"])
     files["config/workflow.yml"] += render_yaml_mapping(project.exported)
-    files["config/failed.yml"] = _enable_alert(files["config/failed.yml"], project.alert)
+    files["config/workflow.yml"] = _enable_alert(files["config/workflow.yml"], project.alert)
     environment = files["config/environment.yml"]
     for name in project.environment:
         environment = re.sub(rf"^{name}: .*\n", "", environment, flags=re.MULTILINE)
@@ -212,15 +211,11 @@ def _render_workflow(text: str, project: NewProject) -> str:
 
 
 def _enable_alert(text: str, alert: str) -> str:
-    """Return config/failed.yml with the task of an alert, which the shipped file has as a comment."""
+    """Return config/workflow.yml with an alert."""
     kind, _, address = alert.partition(":")
-
-    def uncomment(match: re.Match[str]) -> str:
-        return re.sub("^  # ", "  ", match[0], flags=re.MULTILINE).replace(
-            "[you@example.com]", f"[{format_yaml_value(address)}]"
-        )
-
-    return re.sub(rf"^  # \+{kind}:\n(?:  #   .*\n)+", uncomment, text, flags=re.MULTILINE) if alert else text
+    if kind == "mail":
+        return re.sub(r"^  to: .*", lambda _: f"  to: [{format_yaml_value(address)}]", text, flags=re.MULTILINE)
+    return text.replace("slack: false", "slack: true") if kind == "slack" else text
 
 
 def _render_settings(settings: Mapping[str, Any]) -> str:

@@ -121,16 +121,6 @@ def build_insert_statement(table: str, rows: Sequence[HistoryRow]) -> str:
     )
 
 
-def build_attempt_outcomes_query(table: str, *, session_uuid: str, attempt_id: str) -> str:
-    """Return a query for the columns task and outcome of all rows of an attempt, the oldest first."""
-    # Of rows of the same second, such as those of one status check, a failure counts as the last.
-    return (
-        f"-- td_pinterest_op: the history of this attempt\nSELECT task, outcome FROM {quote_name(table)} "
-        f"WHERE session_uuid = {quote_literal(session_uuid)} AND attempt_id = {quote_literal(attempt_id)} "
-        "ORDER BY time, outcome DESC"
-    )
-
-
 def build_control_run_count_query(table: str, *, audience_id: str) -> str:
     """Return a query for the number of an audience's `runs` that withheld a control group."""
     return (

@@ -18,10 +18,10 @@ A setting is a field of a dataclass, and the field's name is the key. Each entry
 # 5. Add a row to docs/settings.md, then run `.venv/bin/python -m tests.readme`.
 # Messages, `check`, the command line, entries of a list and activations follow by themselves.
 #
-# To add a setting of `pinterest_status` or `pinterest_erase`: a field of its class; its use in status.py
+# To add a setting of `pinterest_status` or `pinterest_erasure`: a field of its class; its use in status.py
 # (tests/unit/test_status.py) or erase.py (tests/e2e/test_erase.py); how it is read in
 # tests/unit/settings/test_entry_points.py; a row in docs/reference.md ("Configuration"); a line in
-# workflows/config/status.yml or erase.yml, and in CHANGELOG.md.
+# workflows/config/status.yml or erasure.yml, and in CHANGELOG.md.
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -301,7 +301,7 @@ class StatusSettings(ConnectionSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ErasureSettings(PeopleSettings):
-    """The settings of an erasure (`pinterest_erase`)."""
+    """The settings of an erasure (`pinterest_erasure`)."""
 
     # One at least, each once.
     ad_account_ids: tuple[str, ...] = declare_setting(AD_ACCOUNT_IDS_TYPE, alias="ad_account_id")

@@ -25,25 +25,6 @@ def test_history_is_turned_off_by_one_line(run: Run, services: Services, project
     assert [table.name for table in services.td.warehouse.tables("sandbox")] == ["people"]
 
 
-@pytest.mark.parametrize("task", ["py>: killed.Killed", "py>: nowhere.Nothing"])
-def test_killed_run_gets_its_row_from_the_failure_task(run: Run, services: Services, project: Path, task: str) -> None:
-    (project / "killed.py").write_text(
-        "import os\n\n\nclass Killed:\n    def run(self):\n        os.kill(os.getpid(), 9)\n"
-    )
-    edit_file(project / "pinterest_export.dig", ("py>: td_pinterest_op.export.PinterestExport", task))
-    ran = run("pinterest_export")
-    assert not ran.succeeded
-    assert "pinterest_export of 2026-11-25T00:00:00+00:00 failed: see the log" in ran.log
-    (row,) = read_history(services)
-    assert tuple(row[name] for name in ("kind", "outcome", "workflow", "task")) == (
-        "run",
-        "failed",
-        "pinterest_export",
-        "+pinterest_export",
-    )
-    assert row["error"] == "see the log"
-
-
 def test_each_day_of_follow_up_writes_a_row_and_fails_for_too_small(
     run: Run, services: Services, project: Path
 ) -> None:
@@ -68,7 +49,7 @@ def test_each_day_of_follow_up_writes_a_row_and_fails_for_too_small(
 def test_erasure_removes_people_from_every_list_and_writes_a_row(run: Run, services: Services) -> None:
     services.td.create_people("sandbox", people(5), table="opt_outs")
     held = [services.pinterest.add_list(f"List {number}", members=digests(9)) for number in range(3)]
-    ran = run("pinterest_erase")
+    ran = run("pinterest_erasure")
     assert ran.succeeded, ran.log
     assert "Pinterest was asked to remove 5 records from 3 of 3 customer lists." in ran.log
     for behind in held:

@@ -5,15 +5,13 @@ import json
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from td_pinterest_op.erase import erase_people
 from td_pinterest_op.errors import AudienceError, EntriesError, ExportError, LimitError, PinterestError, SettingsError
-from td_pinterest_op.export import export_task
-from td_pinterest_op.history import _open_history_of_workflow, compare_and_record_lift, record_missing_failures
+from td_pinterest_op.history import _open_history, compare_and_record_lift
 from td_pinterest_op.many import export_all_entries
 from td_pinterest_op.run_history.history_table import COLUMN_TYPES
 from td_pinterest_op.status import check_audiences
@@ -21,7 +19,7 @@ from td_pinterest_op.task_runtime import outcome
 from td_pinterest_op.task_runtime.task import Task
 from td_pinterest_op.treasure_data import tables as writing
 from tests import guard
-from tests.e2e.audiences import ADD, CLEAR, CREATE, is_cleared, settings_of
+from tests.e2e.audiences import ADD, CLEAR, is_cleared, settings_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID
 from tests.emulators.td import Fault, JobFault
 from tests.emulators.td.warehouse import fetch_rows
@@ -295,161 +293,6 @@ def test_follow_up_with_an_unreadable_history_warns_once(services: Services, cap
     assert len(logged_warnings(caplog)) == 1
 
 
-# -- the row of a run that could not write its own
-
-
-def record_failure(services: Services, *, scope: str = "+pinterest_export", **params: Any) -> None:
-    name = f"{scope}^error^sub+for-0=0=error=0=%7B%22messag+history"
-    given = {"settings": {"history": HISTORY}, "error": {"paragraph": "the job failed"}} | params
-    task = task_of(services, {}, task_name=name)
-    record_missing_failures(replace(task, params={**task.params, **given}), services.time.timing)
-
-
-def test_failure_task_writes_one_row_for_a_run_that_never_began(services: Services) -> None:
-    for _ in range(2):
-        record_failure(services)
-    assert read(services, "kind", "outcome", "workflow", "task", "error") == [
-        ("run", "failed", "pinterest_export", "+pinterest_export", "the job failed")
-    ]
-    record_failure(services, attempt_id=8)
-    record_failure(services, session_uuid="another")
-    assert len(read_rows(services)) == 3
-
-
-EXPORT = "+pinterest_export+export"
-
-
-@pytest.mark.parametrize(
-    ("runs", "written"),
-    [
-        ([(EXPORT, False)], 0),
-        ([("+pinterest_export", False)], 0),
-        ([(f"{EXPORT}^sub", False)], 0),
-        ([(EXPORT, True)], 1),  # a later task has failed
-        ([(EXPORT, False), (EXPORT, True)], 1),
-        ([("+pinterest_other", False)], 1),
-        ([("+pinterest_export_vip", False)], 1),
-        ([("+pinterest", False)], 1),
-    ],
-)
-def test_failure_whose_task_has_a_failed_row_as_its_last_gets_no_second_one(
-    services: Services, runs: list[tuple[str, bool]], written: int
-) -> None:
-    for task, succeeds in runs:
-        services.time.sleep(60)
-        with contextlib.nullcontext() if succeeds else pytest.raises(LimitError):
-            run_add(services, settings={"min_records": 1 if succeeds else 9}, task_name=task)
-    for _ in range(2):
-        record_failure(services)
-    assert len(read_rows(services)) == len(runs) + written
-
-
-def test_follow_up_of_which_one_audience_failed_gets_no_second_row(services: Services) -> None:
-    small = services.audience(people(40), name="Small")
-    there = services.audience(people(120))
-    settings = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": [small, there], "history": HISTORY}
-    task = task_of(services, settings, task_name="+pinterest_status+status")
-    assert len(check_audiences(task, services.time.timing)["problems"]) == 1
-    record_failure(services, scope="+pinterest_status")
-    assert read(services, "audience_id", "outcome") == [(small, "failed"), (there, "success")]
-
-
-def test_each_entry_without_a_row_in_the_attempt_gets_one(services: Services) -> None:
-    audiences: list[dict[str, Any]] = [
-        {"name": "vip", "action": ADD, "audience_id_add_people": "12", "ad_account_id": AD_ACCOUNT_ID},
-        {"name": "the ${vip}", "action": CREATE, "audience_name": "New"},
-        {"audience_id_add_people": "12", "audience_id_remove_people": "13"},
-    ]
-    settings = settings_of(services, ADD) | {"type": "pinterest", "audience_type": "customer_list"}
-    settings |= {"history": HISTORY, "ad_account_id": AD_ACCOUNT_ID}
-    task = task_of(services, settings, job_id=services.job(people(5)), task_name="+pinterest_many+export")
-    export_task(replace(task, entry="the ${vip}"), services.time.timing)
-    for attempt in (7, 7, 8):
-        record_failure(services, scope="+pinterest_many", audiences=audiences, attempt_id=attempt)
-    vip = ("+pinterest_many vip", "failed", ADD, AD_ACCOUNT_ID, "12", None)
-    without_name = ("+pinterest_many entry 3", "failed", None, None, None, None)
-    names = ("task", "outcome", "action", "ad_account_id", "audience_id", "audience_name")
-    assert read(services, *names)[1:] == [
-        vip,
-        without_name,
-        vip,
-        ("+pinterest_many the $ {vip}", "failed", CREATE, None, None, "New"),
-        without_name,
-    ]
-
-
-def test_row_of_an_entry_names_the_ad_account_that_all_share(services: Services) -> None:
-    settings = {"history": HISTORY, "result_settings": {"ad_account_id": "5", "action": ADD}}
-    audiences = [{"audience_id": "12"}, {"audience_id": "13", "ad_account_id": "6"}]
-    record_failure(services, scope="+pinterest_many", settings=settings, audiences=audiences)
-    assert read(services, "action", "ad_account_id", "audience_id") == [(ADD, "5", "12"), (ADD, "6", "13")]
-
-
-@pytest.mark.parametrize("audiences", ["", "not a list: [", [7, {}], None])
-def test_failure_of_a_workflow_whose_list_has_no_entries_gets_one_row(services: Services, audiences: object) -> None:
-    record_failure(services, scope="+pinterest_many", audiences=audiences)
-    assert read(services, "task") == [("+pinterest_many",)]
-
-
-@pytest.mark.parametrize(
-    ("settings", "subject"),
-    [
-        ({"ad_account_id": "5", "audience_id": "12"}, ("5", "12", None)),
-        ({"ad_account_id": "5", "audience_name": "New"}, ("5", None, "New")),
-        ({"ad_account_id": "5", "audience_id_replace": "13", "audience_id": None}, ("5", "13", None)),
-        ({"result_settings": {"ad_account_id": "5", "history": HISTORY}}, ("5", None, None)),
-        ({"audience_id_clear": "13", "audience_id": "14"}, (None, None, None)),
-    ],
-)
-def test_row_of_a_failure_names_ad_account_and_audience_as_the_settings_do(
-    services: Services, settings: dict[str, Any], subject: tuple[str | None, ...]
-) -> None:
-    record_failure(services, settings={"history": HISTORY, **settings})
-    assert read(services, "ad_account_id", "audience_id", "audience_name") == [subject]
-
-
-def test_killed_check_or_comparison_is_no_run_that_changed_the_audience(services: Services) -> None:
-    stored = services.export(
-        {"action": CREATE, "audience_name": "New", "history": HISTORY}, job_id=services.job(people(5)), **ATTEMPT
-    )
-    ids = {"ad_account_id": AD_ACCOUNT_ID, "audience_id": stored["audience_id"]}
-    listed = {"ad_account_id": AD_ACCOUNT_ID, "audience_ids": [stored["audience_id"]]}
-    record_failure(services, scope="+pinterest_status", settings={"history": HISTORY, **ids})
-    record_failure(services, scope="+pinterest_statuses", settings={"history": HISTORY, **listed})
-    record_failure(services, scope="+pinterest_lift", settings={"history": HISTORY, **ids}, lift={"percent": 10})
-    assert read(services, "kind") == [("run",), ("follow-up",), ("follow-up",), ("lift",)]
-    checked = check_audiences(task_of(services, {"history": HISTORY, **ids}), services.time.timing)
-    assert checked["audiences"][0]["members"] == 5
-
-
-@pytest.mark.parametrize(
-    ("console", "subject"),
-    [("", (CREATE, None, "Likely buyers")), ('{"audience_id": "12"}', (ADD, "12", None)), ("[", (None, None, None))],
-)
-def test_row_of_a_killed_activation_names_the_audience_that_console_and_segment_choose(
-    services: Services, console: str, subject: tuple[str | None, ...]
-) -> None:
-    settings = {"later_runs": "add", "result_settings": {"history": HISTORY, "audience_type": "customer_list"}}
-    handed = {"activation_id": 1, "segment_name": "Likely buyers", "result_connection_settings": console}
-    record_failure(services, scope="+pinterest_activation", settings=settings, **handed)
-    assert read(services, "kind", "action", "audience_id", "audience_name") == [("run", *subject)]
-
-
-def test_killed_export_of_a_workflow_with_a_variable_named_lift_is_a_run(services: Services) -> None:
-    settings = {"history": HISTORY, "audience_type": "customer_list", "audience_id": "12"}
-    record_failure(services, settings=settings, lift={})
-    assert read(services, "kind") == [("run",)]
-
-
-@pytest.mark.parametrize(("history", "warned"), [(None, 0), ("", 0), ("a.b.c", 1), (TABLE, 1)])
-def test_failure_task_without_a_usable_table_writes_nothing_and_succeeds(
-    services: Services, history: object, warned: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    record_failure(services, settings={"history": history})
-    assert services.td.requests == []
-    assert len(logged_warnings(caplog)) == warned
-
-
 COUNTS = {"people_sent": 900, "converted_sent": 90, "people_control": 100, "converted_control": 9}
 
 
@@ -471,9 +314,9 @@ def test_comparison_without_counts_or_a_percent_is_an_error(
 
 def test_comparison_with_a_control_group_in_the_history_is_not_doubted(services: Services) -> None:
     row = {"kind": "run", "audience_id": "12", "outcome": "success", "records_withheld_control": 7}
-    params = {"lift": {"percent": 10}, "td": {"last_results": COUNTS}, "audience_id": "12"}
-    task = Task(params={**TASK, **params, "settings": {"history": HISTORY}}, environ=services.environ)
-    history = _open_history_of_workflow(task, services.time.timing)
+    lift = {"percent": 10, "audience_id": "12", "history": HISTORY}
+    task = Task(params={**TASK, "lift": lift, "td": {"last_results": COUNTS}}, environ=services.environ)
+    history = _open_history(task, lift, services.time.timing)
     assert history
     history.write_rows([row])
     summary = compare_and_record_lift(task, services.time.timing)["summary"]

@@ -55,7 +55,7 @@ def test_ten_of_twelve_entries_are_exact_with_tokens_that_are_valid_once(
     entries = build_entries(services, ["77", *audiences[1:11], "78"])
     (project / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries, "result_settings": SHARED}))
     services.pinterest.switches.rotate_refresh_tokens = True
-    ran = run("pinterest_many")
+    ran = run("pinterest_audiences")
     assert not ran.succeeded
     assert "2 of 12 audiences failed. entry 0: there is no audience 77 in ad account" in ran.log
     assert "; entry 11: there is no audience 78" in ran.log
@@ -65,8 +65,8 @@ def test_ten_of_twelve_entries_are_exact_with_tokens_that_are_valid_once(
     rows = {row["task"]: row["outcome"] for row in read_history(services)}
     assert len(rows) == 12
     assert {name for name, outcome in rows.items() if outcome == "failed"} == {
-        "+pinterest_many+export entry 0",
-        "+pinterest_many+export entry 11",
+        "+pinterest_audiences+export entry 0",
+        "+pinterest_audiences+export entry 11",
     }
 
 

@@ -196,8 +196,8 @@ def test_every_key_of_an_entry_of_several_audiences_is_described_once() -> None:
 HANDED = {
     *("_command", "_env", "project_id", "project_name", "result_settings", "session_id", "td"),
     *("result_connection_settings", "segment_name", "activation_actions_table"),
-    *("audiences", "lift", "settings"),
-    *("attempt_id", "error", "session_time", "session_uuid", "task_name"),
+    *("audiences", "lift"),
+    *("attempt_id", "session_time", "session_uuid", "task_name"),
 }
 
 

@@ -68,7 +68,7 @@ def has_all_members(services: Services) -> bool:
 
 def run_entries(project: Path, services: Services, **options: Any) -> Ran:
     """Run the workflow of several audiences; options as for `run_with_tests_dig`."""
-    ran = run_with_tests_dig(project / "pinterest_many.dig", services, project, **options)
+    ran = run_with_tests_dig(project / "pinterest_audiences.dig", services, project, **options)
     guard.check(ran.log, "the log")
     return ran
 
@@ -107,7 +107,7 @@ def test_three_successive_runs_of_digdag_succeed(
     home = Path(digdag_home(tmp_path, services.environ)["DIGDAG_CONFIG_HOME"])
     for _ in range(3):
         kept = {KEY: (home / "secrets" / KEY).read_text()}
-        ran = engine(project / "pinterest_many.dig", services, tmp_path, kept)
+        ran = engine(project / "pinterest_audiences.dig", services, tmp_path, kept)
         assert ran.succeeded, ran.log
     assert (home / "secrets" / KEY).read_text() in services.pinterest.tokens.refresh_tokens()
     assert has_all_members(services)

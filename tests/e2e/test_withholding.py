@@ -285,7 +285,7 @@ def test_plan_counts_withheld_people_and_warns_that_nobody_is_removed(
     task = {name: values_query(of_list)} | DATABASE
     stored = services.export(settings, job_id=services.job(people(3)), **task)
     assert f"withheld  1 record ({reason} 1)" in caplog.text
-    assert "withheld people who are already in the audience remain in it: pinterest_erase.dig" in caplog.text
+    assert "withheld people who are already in the audience remain in it: pinterest_erasure.dig" in caplog.text
     assert f"nothing was written; 1 record ({reason} 1) withheld." in stored["summary"]
     assert f"job {stored['lists'][name]} issued (presto on database {DATABASE['database']}): {name}" in caplog.text
 

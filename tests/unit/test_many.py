@@ -394,7 +394,7 @@ def test_name_with_a_lone_surrogate_is_an_error_that_names_the_entry(services: S
 
 
 def test_what_is_shipped_takes_people_from_no_audience_that_it_names() -> None:
-    text = (WORKFLOWS / "pinterest_many.dig").read_text()
+    text = (WORKFLOWS / "pinterest_audiences.dig").read_text()
     assert len(text.splitlines()) <= 32
     entries = yaml.safe_load((WORKFLOWS / "config" / "audiences.yml").read_text())["audiences"]
     taking = [each for each in entries if each["action"] != ADD]

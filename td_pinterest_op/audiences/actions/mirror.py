@@ -138,7 +138,7 @@ class Mirror(MembersAction):
             f"{changes.members:,} known members; {text}"
         )
         if self.stats.list_jobs and not replaces and self._ledger.state.may_have_unknown_people:
-            compared += "; adopted people who are withheld remain in the audience: pinterest_erase.dig removes them"
+            compared += "; adopted people who are withheld remain in the audience: pinterest_erasure.dig removes them"
         if not replaces and not changes.to_send_count:
             return [Step(description=f"no change: {compared}", run=self._run.count_members_and_compact)]
         steps = []

@@ -44,7 +44,6 @@ SETTINGS_TABLE_BY_CLASS: Mapping[str, SettingsTable[Any] | None] = {
     "td_pinterest_op.erase.PinterestErase": ERASURE_SETTINGS,
     "td_pinterest_op.status.AudienceStatus": STATUS_SETTINGS,
     "td_pinterest_op.history.Lift": None,
-    "td_pinterest_op.history.Failed": None,
 }
 """The classes that a workflow may name, each with the settings of its tasks, or None for one without."""
 

@@ -178,7 +178,8 @@ def test_folder_of_every_action_passes_check_with_its_alert_and_region(
     others = ["--alert", "mail:ops@shop.example", "--region", "https://api.eu01.treasuredata.com/"]
     ran = init("--job", name, *source, *audience, *others)
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
-    assert '\n    to: ["ops@shop.example"]\n' in (folder / "config" / "failed.yml").read_text()
+    workflow = yaml.safe_load((folder / "config" / "workflow.yml").read_text())
+    assert workflow["mail"] == {"to": ["ops@shop.example"]}
     environment = yaml.safe_load((folder / "config" / "environment.yml").read_text())
     assert environment["TD_API_SERVER"] == "https://api.eu01.treasuredata.com/"
     assert (folder / "queries" / "people.sql").exists() == bool(source)
@@ -193,11 +194,10 @@ def test_every_shipped_workflow_is_offered() -> None:
 def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, folder: Path, name: str) -> None:
     ran = init("--job", name, *OPTIONS[:2])
     assert ran.code == 0, ran.err
-    file = {"many": "audiences"}.get(name, name)
-    assert (folder / "config" / f"{file}.yml").read_text() == (
-        SHIPPED_WORKFLOWS_FOLDER / "config" / f"{file}.yml"
+    assert (folder / "config" / f"{name}.yml").read_text() == (
+        SHIPPED_WORKFLOWS_FOLDER / "config" / f"{name}.yml"
     ).read_text()
-    assert yaml.safe_load((folder / "config" / "workflow.yml").read_text()) == {"td": {"database": DATABASE}}
+    assert yaml.safe_load((folder / "config" / "workflow.yml").read_text())["td"] == {"database": DATABASE}
     assert f"digdag run pinterest_{name}.dig" in ran.err
     assert "once you have filled in config/ and queries/" in ran.err
 
@@ -210,8 +210,8 @@ def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, f
         ("create --audience New", "Database of the query and of the history: give --database"),
         ("delete --audience Twice --query x", "--query has no effect in a workflow for the job delete"),
         ("remove --suppress x", "--suppress has no effect in a workflow for the job remove"),
-        ("erase --consent x", "--consent has no effect in a workflow for the job erase"),
-        ("erase --audience x", "--audience has no effect in a workflow for the job erase"),
+        ("erasure --consent x", "--consent has no effect in a workflow for the job erasure"),
+        ("erasure --audience x", "--audience has no effect in a workflow for the job erasure"),
         ("add --begin adopt", "--begin has no effect in a workflow for the job add"),
         ("replace --if-exists add", "--if-exists has no effect in a workflow for the job replace"),
         (f"create --audience ${{x}} {QUERY}", "must be one line of text without a template"),

@@ -114,13 +114,13 @@ def test_further_calls_add_workflows_and_leave_files_of_the_user(
     terminal("bundle", tmp_path, "pinterest_export.dig")
     assert [path.name for path in tmp_path.glob("*.dig")] == ["pinterest_export.dig"]
     (tmp_path / "queries" / "people.sql").write_text("mine")
-    assert terminal("bundle", tmp_path, "pinterest_erase", "workflows/pinterest_status.dig").code == 0
-    expected = {f"pinterest_{verb}.dig" for verb in ("export", "erase", "status")}
+    assert terminal("bundle", tmp_path, "pinterest_erasure", "workflows/pinterest_status.dig").code == 0
+    expected = {f"pinterest_{verb}.dig" for verb in ("export", "erasure", "status")}
     assert {path.name for path in tmp_path.glob("*.dig")} == expected
     ran = terminal("bundle", tmp_path)
     written = ran.err.splitlines()[0]
     assert written.startswith(f"Wrote version {__version__} of the operator, its libraries, README.md, ")
-    assert ("pinterest_many.dig" in written, "pinterest_export.dig" in written) == (True, False)
+    assert ("pinterest_audiences.dig" in written, "pinterest_export.dig" in written) == (True, False)
     assert list_user_files(tmp_path) == list_user_files(new_folder) | {"queries/people.sql": "mine"}
 
 
