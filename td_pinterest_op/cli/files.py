@@ -11,14 +11,9 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.redaction.secret import replace_in_texts
 from td_pinterest_op.runtime import atomic_file
-from td_pinterest_op.settings.parse import parse_raw_settings
-from td_pinterest_op.settings.table import CREDENTIAL_SETTINGS
-from td_pinterest_op.settings.types import has_secret_reference
 
 _WORD_PIECE_PATTERN = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
 _SHELL_TOKEN_PATTERN = re.compile(
@@ -40,23 +35,6 @@ def read_file_or_stdin(path: Path, option: str = "") -> str:
         raise SettingsError(
             f"the file {path}{option and f' of {option}'} cannot be read: {explain_file_error(error)}"
         ) from None
-
-
-def read_settings_file(path: Path) -> dict[str, Any]:
-    """Return the settings in the file of --settings (YAML or JSON), as digdag would read them: `$$` is one `$`.
-
-    Raises SettingsError, also for a template, except a credential's secret.
-    """
-    settings = parse_raw_settings(read_file_or_stdin(path, "--settings"), place=f"the file {path} of --settings")
-    credentials = {key.name for key in CREDENTIAL_SETTINGS}
-    for name, value in settings.items():
-        if "${" in str(value) and not (name in credentials and has_secret_reference(value)):
-            raise SettingsError(
-                f"{name} in the file {path} of --settings contains a template, which only digdag fills in: write the "
-                "value itself",
-                key=str(name),
-            )
-    return {str(name): replace_in_texts(value, "$$", "$") for name, value in settings.items()}
 
 
 def read_sql_option(text: str, option: str) -> str:

@@ -12,6 +12,7 @@ from td_pinterest_op.cli import files, options, screen
 from td_pinterest_op.cli.connection import PINTEREST_SECRETS_BY_VARIABLE, Credentials, find_credentials
 from td_pinterest_op.cli.export_task import build_source_params, run_export_task
 from td_pinterest_op.cli.options import CommonOptions
+from td_pinterest_op.cli.settings_file import read_settings_file
 from td_pinterest_op.run_history.history_table import flatten
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.settings.table import WITHHOLDING_LIST_NAMES
@@ -51,7 +52,7 @@ def export(common: CommonOptions, settings: Path, dry_run: bool, **source: Any) 
     command on the same day (in UTC) continues where a stopped or killed one left off.
     """
     credentials = find_credentials(common.env_file)
-    in_file = files.read_settings_file(settings)
+    in_file = read_settings_file(settings)
     raw = fill_in_account_and_audience({**in_file, **_read_withholding_queries(source, in_file)}, credentials, common)
     if dry_run and not is_left_out(raw.get("dry_run", True)):  # a blank one in the file is an error
         raw["dry_run"] = True

@@ -88,8 +88,7 @@ class YamlReader:
 
         `path`: relative to the folder. `included_at`: where another file includes it, or its own first line.
         """
-        here = FileLine(path, 1)
-        key = _INCLUDE if self._chain else "workflow"
+        key = "workflow" if included_at.path == path else _INCLUDE
         try:
             resolved = resolve_project_path(str(path), key=key)
             if resolved in self._chain:
@@ -102,8 +101,16 @@ class YamlReader:
             self._findings.add(included_at, "yaml", f"{error}. digdag refuses every workflow of the folder")
             return None
         self._chain.append(resolved)
+        self.files.add(path)
         try:
-            self.files.add(path)
+            return self.read_text(text, path)
+        finally:
+            self._chain.pop()
+
+    def read_text(self, text: str, path: Path) -> YamlBlock | None:
+        """Return the mapping in the text of a file, or add a finding and return None if there is none."""
+        here = FileLine(path, 1)
+        try:
             node = self._compose(text)
             content = self._convert_node(node, here) if node else None
             if isinstance(content, YamlBlock):
@@ -121,8 +128,6 @@ class YamlReader:
             message = "the file is nested too deeply, or its aliases and includes repeat too much: simplify it"
         except (ValueError, OverflowError):  # a character that Unicode does not have
             message = "the file has a character that cannot be read: correct it"
-        finally:
-            self._chain.pop()
         self._findings.add(here, "yaml", message)
         return None
 

@@ -101,7 +101,7 @@ def test_people_who_opted_out_or_do_not_consent_are_not_sent(
         ("consent: /people.sql", "consent: /people.sql is outside the project"),
         ("result_settings: {{action: delete}}", "result_settings: is unknown"),
         ("acton: add", "acton: is unknown; did you mean action?"),
-        ("\ta: b", "contains tabs"),
+        ("\ta: b", "there is a tab here, where YAML allows none"),
     ],
 )
 def test_settings_that_are_wrong_or_that_only_a_workflow_can_fill_in_are_an_error(
@@ -138,6 +138,22 @@ def test_settings_are_read_as_digdag_reads_them(
     )
     assert at_terminal("export", "--settings", settings, "--job", job, "--yes").code == 0
     assert [audience.name for audience in services.pinterest.audiences.values()][-1] == "Cash $ 5"
+
+
+def test_settings_that_a_file_includes_are_read_from_its_folder_alone(
+    at_terminal: Terminal, services: Services, settings: Path, job: str
+) -> None:
+    whole = settings.read_text()
+    settings.write_text("!include : shared/all.yml\n")
+    shared = settings.parent / "shared" / "all.yml"
+    shared.parent.mkdir()
+    shared.write_text(whole)
+    assert at_terminal("export", "--settings", settings, "--job", job, "--yes").code == 0
+    assert _members(services) == digests(4)
+    settings.write_text("!include : ../outside.yml\n")
+    ran = at_terminal("export", "--settings", settings, "--job", job, "--yes")
+    assert "of --settings, line 1: !include: ../outside.yml is outside the project" in " ".join(ran.err.split())
+    assert ran.code == 1
 
 
 @pytest.mark.parametrize("name", LISTS)
