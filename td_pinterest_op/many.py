@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 _AT_ONCE_TYPE = build_integer_type(1, 32)
 _MOST_DESCRIBED_FAILURES = 20
 _LONGEST_NAME = 100  # characters
-# Bytes. A file's name has at most 255, and a page is first written to a file with a longer name.
+# A file's name has at most 255 bytes, and a page is first written to a file with a longer name.
 _LONGEST_FILE_STEM = 180
 _STOP_GRACE_SECONDS = 3.0  # for the entries to end after a signal
 

@@ -19,6 +19,9 @@ _REPORT_PAGE_MARK = '<meta name="generator" content="td_pinterest_op">'  # a lin
 
 def write_run_report(path: Path, statistics: Mapping[str, Any], *, error: str, now: datetime) -> None:
     """Write the page about a run. Never raises: an error is logged as a warning. `error`: why the run failed, or ""."""
+    if path.exists() and not path.is_file():  # a run would wait for whoever reads a pipe
+        log.warning("no report was written to %s: it is not a regular file; choose another file", path)
+        return
     try:
         from td_pinterest_op.report.page import render_page
 

@@ -15,12 +15,12 @@ _HIVE_SETTINGS_PATTERN = re.compile(
     r"(?:(?:\s|--[^\r\n;]*[\r\n])*set\s+[\w.:-]+\s*=\s*(?:(?!--)[\w.,:/-])*\s*;)*", re.ASCII | re.IGNORECASE
 )
 _QUERY_BEGINNING_PATTERN = re.compile(r"[\s(]*(?:select|with|values|table)\b", re.IGNORECASE)
-# INSERT is a reserved word in all engines. The others follow the bracket that closes WITH. A table function in a
-# connector's schema, such as `TABLE(crm.system.query(…))`, hands any statement on to another database.
+# INSERT is a reserved word in all engines. The other three verbs follow the bracket that closes WITH. A table function
+# in a connector's schema, such as `TABLE(crm.system.query(…))`, hands any statement on to another database.
 _CHANGING_PATTERN = re.compile(
     r"\binsert\b|\)\s*(?:delete|update|merge)\b|\btable\s*\(\s*(?:(?:\w|'')+\s*\.\s*)+(?:\w|'')+\s*\(", re.IGNORECASE
 )
-# What runs a program on Hive's machines: a script after USING (of TRANSFORM, MAP or REDUCE), or a method of Java.
+# Two things run programs on Hive's machines: a script after USING (of TRANSFORM, MAP or REDUCE), and a Java method.
 _HIVE_PROGRAM_PATTERN = re.compile(r"\b(?:transform|reflect2?|java_method)\s*\(|\busing\s*''|\$\{", re.IGNORECASE)
 
 

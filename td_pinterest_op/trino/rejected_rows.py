@@ -29,18 +29,18 @@ from td_pinterest_op.trino.hashing_sql import build_lower_sql
 
 log = logging.getLogger(__name__)
 
-# The columns before the keys. Every table has a `time`, too.
+# The table's columns before the keys. Every table has a `time`, too.
 _RUN_COLUMNS = ("session_time", "session_uuid", "attempt_id", "task", "ad_account_id", "audience_id")
-# The columns after the keys: the name of the value's column, why the value is rejected, and how many of the row's keys
-# are null since they hold an identifier.
+# The table's columns after the keys: the name of the value's column, why the value is rejected, and how many of the
+# row's keys are null since they hold an identifier.
 _REJECTED_VALUE_COLUMNS = {"identifier": "varchar", "reason": "varchar", "hidden_keys": "bigint"}
 RESERVED_COLUMNS = {"time", *_RUN_COLUMNS, *_REJECTED_VALUE_COLUMNS}
-# An e-mail address (also in a URL), a phone number, a digest. A device id looks like many a customer id, and is only
-# found by comparison with the identifiers of its row.
+# This pattern finds e-mail addresses (also in URLs), phone numbers and digests. A device id looks like many customer
+# ids, so only a comparison with the identifiers of its row finds it.
 _HIDDEN_KEY_PATTERN = r"@|%40|\A\s*\+\s*[0-9]|[0-9A-Fa-f]{64}"
-# Punctuation, blanks and signs, which make no difference when a key is compared with an identifier.
+# A comparison of a key with an identifier ignores punctuation, blanks and signs.
 _SEPARATOR_PATTERN = r"[^\p{L}\p{N}]"
-# Characters that an identifier has at least to be looked for inside a key; a shorter one may be there by chance.
+# An identifier of fewer characters may be inside a key by chance, so that only an equal key is hidden.
 _SHORTEST_IDENTIFIER_INSIDE_KEY = 8
 
 

@@ -70,6 +70,14 @@ def test_page_is_written_to_a_pipe(tmp_path: Path) -> None:
         assert reader.read() == b"a page"
 
 
+def test_report_of_a_run_to_a_pipe_without_a_reader_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.mkfifo(tmp_path / "pipe.html")
+    write_run_report(tmp_path / "pipe.html", statistics(), error="", now=FIRST_DAY)
+    assert "it is not a regular file" in caplog.text
+
+
 def test_a_missing_package_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
