@@ -9,6 +9,7 @@ import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -18,9 +19,11 @@ from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import list_ad_accounts, parse_id_option
 from td_pinterest_op.cli.project_folder import (
     EXPORT_ACTIONS,
-    NON_EXPORT_INIT_JOBS,
+    INIT_JOBS,
+    PEOPLE_QUERY_FILE,
     NewProject,
     is_writable_audience_name,
+    require_room_for_job,
 )
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.pinterest.api import CUSTOMER_LIST_TYPE, Audience
@@ -31,8 +34,9 @@ from td_pinterest_op.task_runtime.services import Services
 _T = TypeVar("_T")
 _LONGEST_ANSWER = 4_000  # a terminal cuts a line after 4,095 bytes
 _NEW_NAME_PREFIX = "new:"
-# The options that only some jobs use, each with a test of the job's action.
+# The options that only some actions of an export use, each with a test of the action.
 _USE_TEST_BY_OPTION: Mapping[str, Callable[[ActionSpec], bool]] = {
+    "action": lambda _: True,
     "audience": lambda _: True,
     "query": lambda action: action.reads_rows,
     **{name: EXPORT_SETTINGS.by_name[name].is_used_by for name in (*WITHHOLDING_LIST_NAMES, "begin", "if_exists")},
@@ -50,7 +54,8 @@ def build_pattern_parser(pattern: str, description: str) -> Callable[[str], str]
     return require_form
 
 
-INIT_JOB_CHOICE = click.Choice((*EXPORT_ACTIONS, *NON_EXPORT_INIT_JOBS), case_sensitive=False)
+INIT_JOB_CHOICE = click.Choice(tuple(INIT_JOBS), case_sensitive=False)
+ACTION_CHOICE = click.Choice(tuple(EXPORT_ACTIONS), case_sensitive=False)
 BEGIN_CHOICE = click.Choice(("replace", "adopt"), case_sensitive=False)
 IF_EXISTS_CHOICE = click.Choice(("fail", "add", "replace"), case_sensitive=False)
 parse_timezone = build_pattern_parser(
@@ -73,38 +78,42 @@ class Interview:
 
     asks: bool  # if not, default answers are taken
     options: Mapping[str, Any]  # their values by name, None or empty if not given
+    folder: Path
     services: Services | None  # None without secrets
     default_region: str  # the address of Treasure Data's API, or ""
     _known_audiences: Sequence[Audience] = field(default=(), init=False)  # the ad account's, if there are secrets
 
     def ask_all(self) -> NewProject:
         """Return the answers. Raises click.UsageError and ExportError."""
-        job = self._ask_init_job()
-        project = NewProject(job=job)
-        if job in EXPORT_ACTIONS:
+        name = self._get_answer("What should the workflow do?", "job", INIT_JOB_CHOICE, default="export")
+        project = NewProject(job=INIT_JOBS[name])
+        require_room_for_job(self.folder, project.job)
+        if name == "export":
             self._ask_export(project)
         else:
+            self._require_no_effectless_option(f"a workflow for the job {name}", None)
             project.td["database"] = self._get_answer("Database of the queries and of the history", "database", str)
         question = "Address of Treasure Data's API" + ("" if self.default_region else " (press Enter for the US)")
-        if region := self._get_answer(question, "region", parse_region_address, default=self.default_region):
-            project.environment["TD_API_SERVER"] = region
+        project.region = self._get_answer(question, "region", parse_region_address, default=self.default_region)
         question = "When it runs, such as daily>: 07:00:00 (press Enter for no schedule)"
         if schedule := self._get_answer(question, "schedule", parse_schedule, default=""):
-            # Quoted, as YAML would take the asterisk of */15 for an alias.
-            project.schedule = re.sub(">: *(.+)", r'>: "\1"\nskip_on_overtime: true', schedule)
+            operator, _, time = schedule.partition(">:")
+            project.schedule = {f"{operator}>": time.strip(), "skip_on_overtime": True}
             project.timezone = self._get_answer("Time zone of the schedule", "timezone", parse_timezone, default="UTC")
         question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
         project.alert = self._get_answer(question, "alert", parse_alert, default="")
         return project
 
     def _ask_export(self, project: NewProject) -> None:
+        name = self._get_answer("What is done to the audience?", "action", ACTION_CHOICE, default="add")
+        action = EXPORT_ACTIONS[name]
+        # An add of people to a new audience creates it.
+        self._require_no_effectless_option(f"the action {name}", Create.action if name == "add" else action)
         account = self._ask_ad_account()
-        action = EXPORT_ACTIONS[project.job]
         audience = self._ask_audience(action, account)
         default_if_exists = "fail"
         if not audience.id and action is Add.action:
             # One workflow serves the first day and every other day.
-            project.job = "create"
             action = Create.action
             default_if_exists = "add"
         settings = project.settings
@@ -120,13 +129,13 @@ class Interview:
                     "A file cannot contain the audience's name, which has a line feed or a template: the workflow will "
                     "not compare it"
                 )
-        if project.job == "create":
+        if action is Create.action:
             question = "If it exists already, as on every day but the first: fail, add to it, or replace its people"
             settings["if_exists"] = self._get_answer(question, "if_exists", IF_EXISTS_CHOICE, default=default_if_exists)
         question = "Database of the query and of the history"
         if action.reads_rows:
             database = self._get_answer(question, "database", str)
-            project.query = self._ask_query("Query (SQL, or a file)", "query")
+            project.queries[PEOPLE_QUERY_FILE] = self._ask_query("Query (SQL, or a file)", "query")
             settings["ignore_invalid_records"] = True
         else:
             database = self._get_answer(f"{question} (press Enter for no history)", "database", str, default="")
@@ -143,6 +152,11 @@ class Interview:
                 settings[option] = sql
         if _USE_TEST_BY_OPTION["begin"](action):
             self._ask_adopt_or_replace(settings, audience)
+
+    def _require_no_effectless_option(self, label: str, action: ActionSpec | None) -> None:
+        for option, is_used in _USE_TEST_BY_OPTION.items():
+            if self.options[option] and not (action and is_used(action)):
+                raise click.UsageError(f"--{option.replace('_', '-')} has no effect in {label}: leave it out")
 
     def _ask_adopt_or_replace(self, settings: dict[str, Any], audience: Audience) -> None:
         if not audience.id:
@@ -180,16 +194,6 @@ class Interview:
         type_: Any = parse  # click shows its choices
         answer: _T = click.prompt(question, default, type=type_, value_proc=read, err=True, show_default=bool(default))
         return answer
-
-    def _ask_init_job(self) -> str:
-        job = self._get_answer("What should the workflow do?", "job", INIT_JOB_CHOICE, default="add")
-        action = EXPORT_ACTIONS.get(job)
-        for option, is_used in _USE_TEST_BY_OPTION.items():
-            # An add of people to a new audience creates it.
-            if self.options[option] and not (action and is_used(Create.action if job == "add" else action)):
-                shown = option.replace("_", "-")
-                raise click.UsageError(f"--{shown} has no effect in a workflow for the job {job}: leave it out")
-        return job
 
     def _ask_ad_account(self) -> str:
         accounts = list(list_ad_accounts(self.services.pinterest)) if self.services else []

@@ -1,32 +1,28 @@
-"""A new project folder: the shipped workflow and its files, with a user's answers as settings."""
+"""What `td-pinterest init` writes: the shipped workflow as it is, and the answers as values in `config/*.yml`."""
 
 import contextlib
-import json
 import os
-import re
 import shlex
-import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain, takewhile
 from pathlib import Path
-from textwrap import indent
 from typing import Any
 
 import click
+import yaml
 
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.bundled_code import collect_code, replace_code
 from td_pinterest_op.cli.lint.workflow_check import check_workflow
+from td_pinterest_op.cli.new_files import remove_unfinished_files, write_new_files
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import build_authorize_command
-from td_pinterest_op.cli.shipped_files import read_workflow_files, write_missing_files
+from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import replace_in_texts
 from td_pinterest_op.settings.table import ActionSpec
-from td_pinterest_op.settings.types import TEXT_TYPE, WrongValueError, has_secret_reference
+from td_pinterest_op.settings.types import TEXT_TYPE, WrongValueError
 
 EXPORT_ACTIONS: Mapping[str, ActionSpec] = {
     "add": Add.action,
@@ -38,51 +34,65 @@ EXPORT_ACTIONS: Mapping[str, ActionSpec] = {
     "delete": Delete.action,
 }
 """The actions of pinterest_export.dig, by short name."""
-NON_EXPORT_INIT_JOBS = ("audiences", "activation", "erasure", "status", "lift")
-"""The other workflows, each with a file of settings to fill in."""
 LIST_QUERY_FILES = {"suppress": "queries/suppressed.sql", "consent": "queries/consented.sql"}
-# Where a folder is laid out. digdag leaves out what begins with a dot.
-_UNFINISHED_FOLDER_NAME = ".unfinished_init"
-_EXPORT_FILE_COMMENT = (
-    "# The settings of pinterest_export.dig. Quote every id: digdag reads a number of more than 16 digits inexactly.\n"
-)
-_SCHEDULE_COMMENT_PATTERN = re.compile(r"^# To run it .*\n(?:# .*\n)+", re.MULTILINE)
-_DATABASE_LINE = "  database: ${td.database}\n"
+PEOPLE_QUERY_FILE = "queries/people.sql"
+WORKFLOW_FILE = "config/workflow.yml"
+ENVIRONMENT_FILE = "config/environment.yml"
+_FAILED_FILE = "config/failed.yml"
 
 
-@dataclass(kw_only=True)
-class NewProject:
-    """What a new project folder is made from."""
+@dataclass(frozen=True, kw_only=True)
+class InitJob:
+    """A shipped workflow."""
 
-    job: str  # a key of EXPORT_ACTIONS, or one of NON_EXPORT_INIT_JOBS
-    # In the order of the file; an export's suppress and consent are SQL. Empty: the file is yet to be filled in.
-    settings: dict[str, Any] = field(default_factory=dict)
-    query: str = ""  # SQL
-    td: dict[str, str] = field(default_factory=dict)  # `database`, and perhaps `engine`
-    environment: dict[str, str] = field(default_factory=dict)  # variables of the tasks, such as the region
-    alert: str = ""  # `mail:ADDRESS`, `slack`, or "" for none
-    schedule: str = ""  # lines such as `daily>: 07:00:00`; "" for none
-    timezone: str = "UTC"
-    parameters: dict[str, Any] = field(default_factory=dict)  # more parameters of the task, such as `priority`
-    exported: dict[str, Any] = field(default_factory=dict)  # more variables of the workflow: `docker`, `py`
-    entries: dict[str, Any] = field(default_factory=dict)  # beside `settings`: `audiences`, `at_once`, `later_runs`
-    files: dict[str, str] = field(default_factory=dict)  # the SQL files of these jobs, by path
-    name: str = ""  # the name of a further workflow and its files
+    name: str
+    queries: tuple[str, ...] = ()  # the shipped queries, to fill in
 
     @property
     def workflow_file(self) -> str:
         """The name of the .dig file."""
-        return f"{self.name or self.shipped_workflow_name}.dig"
+        return f"pinterest_{self.name}.dig"
 
     @property
-    def shipped_workflow_name(self) -> str:
-        """The name of the shipped workflow."""
-        return f"pinterest_{'export' if self.job in EXPORT_ACTIONS else self.job}"
+    def settings_file(self) -> str:
+        """The path of the file of settings."""
+        return f"config/{self.name}.yml"
+
+
+INIT_JOBS: Mapping[str, InitJob] = {
+    job.name: job
+    for job in (
+        InitJob(name="export"),
+        InitJob(name="audiences", queries=(PEOPLE_QUERY_FILE,)),
+        InitJob(name="activation", queries=("queries/activation.sql",)),
+        InitJob(name="erasure", queries=("queries/erasure.sql",)),
+        InitJob(name="status"),
+        InitJob(name="lift", queries=("queries/control.sql", "queries/lift.sql")),
+    )
+}
+"""What `init` can make, by name."""
+
+
+@dataclass(kw_only=True)
+class NewProject:
+    """The answers."""
+
+    job: InitJob
+    # Of an export, in the order of the file, with suppress and consent as SQL. Of a list, what all entries share.
+    settings: dict[str, Any] = field(default_factory=dict)
+    entries: list[dict[str, Any]] = field(default_factory=list)  # of a list of audiences
+    queries: dict[str, str] = field(default_factory=dict)  # SQL, by path
+    td: dict[str, str] = field(default_factory=dict)  # `database`, and perhaps `engine`
+    region: str = ""  # the address of Treasure Data's API; "" for the US
+    alert: str = ""  # `mail:ADDRESS`, `slack`, or "" for none
+    schedule: dict[str, Any] = field(default_factory=dict)
+    timezone: str = "UTC"
 
     @property
-    def settings_path(self) -> str:
-        """The path of the shipped file of settings."""
-        return f"config/{self.shipped_workflow_name.removeprefix('pinterest_')}.yml"
+    def action(self) -> ActionSpec | None:
+        """The action of an export."""
+        name = self.settings.get("action")
+        return next((each for each in EXPORT_ACTIONS.values() if each.name == name), None)
 
     @property
     def audience_id(self) -> str | None:
@@ -98,173 +108,175 @@ def is_writable_audience_name(name: str) -> bool:
     return False
 
 
-def require_new_folder(folder: Path) -> None:
-    """Raise SettingsError unless a folder is missing, or has only names that begin with a dot."""
-    if folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir()):
-        return
-    if folder.exists() or folder.is_symlink():
+def require_folder_or_nothing(folder: Path) -> None:
+    """Raise SettingsError if a path is that of something other than a folder, OSError if it cannot be one."""
+    with contextlib.suppress(FileNotFoundError):
+        folder.lstat()
+        if not folder.is_dir():
+            raise SettingsError(f"{folder} is no folder: name another")
+
+
+def require_room_for_job(folder: Path, job: InitJob) -> None:
+    """Raise SettingsError if a folder has files of a job already. Removes what an interrupted `init` left there."""
+    remove_unfinished_files(folder)
+    _require_missing(folder, [job.settings_file, job.workflow_file])
+
+
+def _require_missing(folder: Path, names: list[str]) -> None:
+    if existing := [name for name in names if os.path.lexists(folder / name)]:
         raise SettingsError(
-            f"{folder} is not empty: name a new folder. To update the operator in a project folder, run `td-pinterest "
-            f"bundle {shlex.quote(str(folder))} --update`"
+            f"{folder} has {', '.join(existing)} already, and no file that exists is changed: name another folder, or "
+            "move it away"
         )
 
 
-def create_and_check_folder(folder: Path, projects: Sequence[NewProject], common: CommonOptions) -> bool:
-    """Make a project folder with a workflow for each project, and check them. Return whether they have no error.
+def create_and_check_project(folder: Path, project: NewProject, common: CommonOptions) -> bool:
+    """Write a project's files to a folder, and check its workflow. Return whether it has no error.
 
-    All is laid out in a hidden folder, and then renamed: the next call removes what an interruption has left. Raises
-    SettingsError if the folder is not new, OSError if it cannot be written.
+    Shared files that exist are kept. Raises SettingsError if a file of the job itself exists, OSError if the folder
+    cannot be written.
     """
-    require_new_folder(folder)
-    files: dict[str, str] = {}
-    for project in projects:
-        _add_files(files, render_project_files(project), project)
-    code = collect_code(with_phone_numbers="phone" in "".join(files.values()).lower())
-    unfinished = folder / _UNFINISHED_FOLDER_NAME
-    shutil.rmtree(unfinished, ignore_errors=True)
-    write_missing_files(unfinished, files)
-    replace_code(unfinished, code)
-    for path in unfinished.iterdir():
-        path.rename(folder / path.name)
-    unfinished.rmdir()
-    # The settings of other jobs are yet to be filled in.
-    checked = [check_workflow(folder / each.workflow_file).findings for each in projects if each.settings]
-    findings = list(dict.fromkeys(chain(*checked)))
+    shared = _render_shared_files(project)
+    own = _render_own_files(project)
+    kept = [name for name in shared if os.path.lexists(folder / name)]
+    _require_missing(folder, list(own))
+    missing = {name: content for name, content in shared.items() if name not in kept}
+    try:
+        # The workflow comes last: without it, the other files do nothing.
+        write_new_files(folder, {**missing, **own})
+    except FileExistsError as error:
+        raise SettingsError(f"{error.filename2 or error.filename} exists already: nothing was written") from None
+    findings = check_workflow(folder / project.job.workflow_file).findings if project.settings else []
     for finding in findings:
         screen.print_note(str(finding))
     is_right = not any(finding.level == "error" for finding in findings)
     text = " and everything that it needs" if is_right else ", but it would fail: correct what is named above"
-    common.print_note(f"{folder} contains {', '.join(each.workflow_file for each in projects)}{text}")
+    common.print_note(f"{folder} contains {project.job.workflow_file}{text}")
+    if kept:
+        common.print_note(f"Kept as they are: {', '.join(kept)}")
     return is_right
 
 
-def _add_files(files: dict[str, str], new: Mapping[str, str], project: NewProject) -> None:
-    """Add the `new` files of a project to `files`. Raises SettingsError if a name has another text there."""
-    for name, text in new.items():
-        if files.setdefault(name, text) != text:
-            raise SettingsError(
-                f"{project.workflow_file} needs another {name} than a workflow before it: give it its own folder"
-            )
+def _render_shared_files(project: NewProject) -> dict[str, bytes]:
+    files = {_FAILED_FILE: _read_shipped_file(_FAILED_FILE)}
+    files[ENVIRONMENT_FILE] = _read_shipped_file(ENVIRONMENT_FILE)
+    if project.region:
+        values = {**yaml.safe_load(files[ENVIRONMENT_FILE]), "TD_API_SERVER": project.region}
+        files[ENVIRONMENT_FILE] = _render_with_shipped_comments(ENVIRONMENT_FILE, values, is_environment=True)
+    kind, _, address = project.alert.partition(":")
+    workflow = {**yaml.safe_load(_read_shipped_file(WORKFLOW_FILE)), "td": project.td}
+    if kind == "mail":
+        workflow["mail"] = {"to": [address]}
+    elif kind == "slack":
+        workflow["slack"] = True
+    files[WORKFLOW_FILE] = _render_with_shipped_comments(WORKFLOW_FILE, workflow)
+    for name in () if project.settings else project.job.queries:
+        files[name] = _read_shipped_file(name)
+    return files
 
 
-def render_project_files(project: NewProject) -> dict[str, str]:
-    """Return the texts of a project's files, by path. Raises SettingsError for a value with a template."""
-    shipped = f"{project.shipped_workflow_name}.dig"
-    files = dict(read_workflow_files([shipped]))
-    files[shipped] = _render_workflow(files[shipped], project)
-    td = indent(render_yaml_mapping(project.td), "  ")
-    files["config/workflow.yml"] = re.sub(r"(?<=\ntd:\n)(?:  .*\n)+", lambda _: td, files["config/workflow.yml"])
-    files["config/workflow.yml"] += render_yaml_mapping(project.exported)
-    files["config/workflow.yml"] = _enable_alert(files["config/workflow.yml"], project.alert)
-    environment = files["config/environment.yml"]
-    for name in project.environment:
-        environment = re.sub(rf"^{name}: .*\n", "", environment, flags=re.MULTILINE)
-    files["config/environment.yml"] = environment + render_yaml_mapping(project.environment)
-    action = EXPORT_ACTIONS.get(project.job)
-    if action or project.settings:
-        files = {name: text for name, text in files.items() if not name.startswith("queries/")} | project.files
-    if action:
-        settings = dict(project.settings)
+def _render_own_files(project: NewProject) -> dict[str, bytes]:
+    files = {name: f"{sql.strip()}\n".encode() for name, sql in project.queries.items()}
+    settings = dict(project.settings)
+    if project.entries:
+        values = {"audiences": project.entries, "at_once": 4, "result_settings": settings}
+        files[project.job.settings_file] = _render_with_shipped_comments(project.job.settings_file, values, tail=False)
+    elif settings:
         for name, path in LIST_QUERY_FILES.items():
             if name in settings:
-                files[path] = f"{settings[name].strip()}\n"
+                files[path] = f"{settings[name].strip()}\n".encode()
                 settings[name] = path
-        if action.reads_rows:
-            files["queries/people.sql"] = f"{project.query.strip()}\n"
-        files["config/export.yml"] = _EXPORT_FILE_COMMENT + _render_settings(settings)
+        text = _render_with_shipped_comments(project.job.settings_file, settings, tail=False)
         if project.audience_id is not None and "expected_audience_name" not in settings:
-            files["config/export.yml"] += (
-                "# expected_audience_name: left out, since the name is not known or cannot be written here\n"
-            )
-    elif project.settings:
-        head = "".join(takewhile(lambda line: line[0] == "#", files[project.settings_path].splitlines(keepends=True)))
-        others = dict(project.entries)
-        entries = others.pop("audiences", ())
-        listed = "audiences:\n" if entries else ""
-        for entry in entries:
-            listed += f"  - {indent(render_yaml_mapping(entry), '    ').strip()}\n"
-        settings_text = indent(_render_settings(project.settings), "  ")
-        files[project.settings_path] = f"{head}{listed}{render_yaml_mapping(others)}result_settings:\n{settings_text}"
-    return _rename_project_files(files, project) if project.name else files
+            text += b"# expected_audience_name: left out, since the name is not known or cannot be written here\n"
+        files[project.job.settings_file] = text
+    else:
+        files[project.job.settings_file] = _read_shipped_file(project.job.settings_file)
+    files[project.job.workflow_file] = _render_workflow(project)
+    return files
 
 
-def _rename_project_files(files: Mapping[str, str], project: NewProject) -> dict[str, str]:
-    name = project.name
-    names = {f"{project.shipped_workflow_name}.dig": project.workflow_file, project.settings_path: f"config/{name}.yml"}
-    names |= {path: f"queries/{name}_{Path(path).name}" for path in files if path.endswith(".sql")}
-    renamed: dict[str, str] = {}
-    for path, text in files.items():
-        if not path.endswith(".sql"):
-            for old, new in names.items():
-                text = text.replace(old, new)
-        _add_files(renamed, {names.get(path, path): text}, project)
-    return renamed
+def _read_shipped_file(name: str) -> bytes:
+    return (SHIPPED_WORKFLOWS_FOLDER / name).read_bytes()
 
 
-def _render_workflow(text: str, project: NewProject) -> str:
-    text = text.replace("timezone: UTC", f"timezone: {project.timezone}")
-    text = text.replace(_DATABASE_LINE, _DATABASE_LINE + indent(render_yaml_mapping(project.parameters), "  "))
-    if project.schedule:
-        schedule = f"schedule:\n{indent(project.schedule, '  ')}\n"
-        text = _SCHEDULE_COMMENT_PATTERN.sub(lambda _: schedule, text)
-    return text
+def _render_workflow(project: NewProject) -> bytes:
+    """Return the shipped workflow, with a schedule in place of the block between its first comment and `_export`."""
+    shipped = _read_shipped_file(project.job.workflow_file)
+    if not project.schedule:
+        return shipped
+    head, _, _ = shipped.partition(b"\ntimezone: ")
+    _, line, rest = shipped.partition(b"\n_export:\n")
+    block = dump_yaml({"timezone": project.timezone}) + "\n" + dump_yaml({"schedule": project.schedule})
+    return head + b"\n" + block.encode() + line + rest
 
 
-def _enable_alert(text: str, alert: str) -> str:
-    """Return config/workflow.yml with an alert."""
-    kind, _, address = alert.partition(":")
-    if kind == "mail":
-        return re.sub(r"^  to: .*", lambda _: f"  to: [{format_yaml_value(address)}]", text, flags=re.MULTILINE)
-    return text.replace("slack: false", "slack: true") if kind == "slack" else text
+def _render_with_shipped_comments(
+    name: str, values: Mapping[str, Any], *, tail: bool = True, is_environment: bool = False
+) -> bytes:
+    """Return a file of values: with the first comments of the shipped one and, if wanted, with its last ones."""
+    lines = _read_shipped_file(name).decode().splitlines(keepends=True)
+    first = next(number for number, line in enumerate(lines) if not line.startswith("#"))
+    last = next(number for number, line in enumerate(reversed(lines)) if not line.startswith("#"))
+    text = "".join(lines[:first])
+    for key, value in values.items():
+        if not is_environment:
+            _require_no_template(value)
+            value = replace_in_texts(value, "$", "$$")
+        dumped = dump_yaml({key: value})
+        setting = EXPORT_SETTINGS.by_name.get(key)
+        if setting and setting.comment and dumped.count("\n") == 1:
+            dumped = f"{dumped.rstrip()}    # {setting.comment}\n"
+        text += dumped
+    return (text + ("".join(lines[len(lines) - last :]) if tail else "")).encode()
 
 
-def _render_settings(settings: Mapping[str, Any]) -> str:
-    text = ""
-    for name, value in settings.items():
-        comment = EXPORT_SETTINGS.by_name[name].comment
-        text += f"{name}: {_render_yaml_value(value)}{comment and f'    # {comment}'}\n"
-    return text
-
-
-def render_yaml_mapping(values: Mapping[str, Any]) -> str:
-    """Return a mapping as YAML, one key a line."""
-    return "".join(f"{name}: {_render_yaml_value(value)}\n" for name, value in values.items())
-
-
-def _render_yaml_value(value: Any) -> str:
-    return str(value) if has_secret_reference(value) else format_yaml_value(value)
-
-
-def format_yaml_value(value: Any) -> str:
-    """Return a value as YAML on one line, with each `$` doubled, which digdag halves in values, and not in keys.
-
-    Raises SettingsError for a value with a template.
-    """
+def _require_no_template(value: Any) -> None:
     if "${" in str(value):
         raise SettingsError("an answer contains a template, which digdag would fill in: leave it out")
-    text = json.dumps(replace_in_texts(value, "$", "$$"), ensure_ascii=False)
-    # YAML allows only some of the other characters.
-    return "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in text)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts every text in quotes, so that digdag reads none as a number, a time or a constant; keys stay plain."""
+
+    def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().represent_mapping(tag, mapping, flow_style)
+        for _, value in node.value:
+            for each in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if isinstance(each, yaml.ScalarNode) and each.tag == "tag:yaml.org,2002:str":
+                    each.style = '"'
+        return node
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's parameter
+        """Return True: digdag resolves aliases, but people read the file."""
+        return True
+
+
+def dump_yaml(values: Mapping[str, Any]) -> str:
+    """Return a mapping as YAML."""
+    return yaml.dump(
+        dict(values), Dumper=_Dumper, default_flow_style=False, sort_keys=False, allow_unicode=True, width=10**9
+    )
 
 
 def print_next_commands(folder: Path, project: NewProject, common: CommonOptions) -> None:
-    """Print the commands with which to run, push and observe a new project's workflow."""
+    """Print the commands with which to run, push and observe a new workflow."""
     if common.quiet:
         return
     place = shlex.quote(str(folder))
     name = shlex.quote(folder.resolve().name)
-    run = f"(cd {place} && digdag run {project.workflow_file} --rerun -p py.python={shlex.quote(sys.executable)})"
+    run = f"(cd {place} && digdag run {project.job.workflow_file} --rerun -p py.python={shlex.quote(sys.executable)})"
     if not project.settings:
         run += "   # once you have filled in config/ and queries/"
     server = os.environ.get("DIGDAG_ENDPOINT")
-    if server and "DIGDAG_ENDPOINT" not in project.environment:
+    if server:
         common.print_note(
             f"To run it on {server}, uncomment DIGDAG_ENDPOINT in config/environment.yml, with this address: a refresh "
             "token that Pinterest renews is stored there"
         )
     push = f"td-pinterest push {name} {place}{' --with digdag' if server else ''}"
     common.print_note("`digdag run` reads the local digdag secrets, where `td-pinterest authorize` stores them. Next:")
-    is_kept = project.audience_id and project.job != "delete"
+    is_kept = project.audience_id and project.action is not Delete.action
     for command in (
         run,
         f"{push}   # then `{build_authorize_command(folder.resolve().name, server)}`",

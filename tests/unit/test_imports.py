@@ -27,7 +27,7 @@ WORLD: dict[str, set[str]] = {
     "urllib3": {"http.transport"},
     "backoff": {"http.retry"},
     "phonenumbers": {"identifiers.phones"},
-    "yaml": {"settings.structures", "cli.lint.yaml_file", "cli.lint.old_yaml"},
+    "yaml": {"settings.structures", "cli.lint.yaml_file", "cli.project_folder"},
     "click": {"cli"},
     "rich": {"cli.screen", "cli.export_task"},
     "jinja2": {"report.page"},

@@ -14,14 +14,16 @@ from td_pinterest_op.cli.connection import (
     find_credentials,
     open_services_with_options,
 )
-from td_pinterest_op.cli.existing_task import convert_existing_task
+from td_pinterest_op.cli.existing_task import convert_existing_tasks
 from td_pinterest_op.cli.export_task import run_export_task
 from td_pinterest_op.cli.project_folder import (
     EXPORT_ACTIONS,
+    PEOPLE_QUERY_FILE,
     NewProject,
-    create_and_check_folder,
+    create_and_check_project,
     print_next_commands,
-    require_new_folder,
+    require_folder_or_nothing,
+    require_room_for_job,
 )
 from td_pinterest_op.errors import StoppedError
 
@@ -29,9 +31,9 @@ from td_pinterest_op.errors import StoppedError
 @options.command(
     """\b
 Examples:
-  td-pinterest init build/audiences
-  td-pinterest init build/audiences --from old/export.dig
-  td-pinterest init build/audiences --job mirror --audience 2542620905475 --database shop --query people.sql --yes
+  td-pinterest init audiences
+  td-pinterest init audiences --from old/export.dig
+  td-pinterest init audiences --action mirror --audience 2542620905475 --database shop --query people.sql --yes
 """
 )
 @click.argument("folder", type=options.PATH_TYPE)
@@ -41,12 +43,12 @@ Examples:
     metavar="OLD.dig",
     multiple=True,
     type=options.FILE_TYPE,
-    help="A workflow whose task, of Treasure Data's built-in connector or of version 0.5, has the answers. Of several, "
-    "the first becomes pinterest_export.dig.",
+    help="A workflow with td> tasks of Treasure Data's built-in Pinterest connector, which have the answers. Several "
+    "tasks become a list of audiences.",
 )
-@click.option("--task", metavar="+NAME", default="", help="--from: the task, where a file has several exports.")
-@click.option("--entry", metavar="NAME", default="", help="--from: an entry of the task's list of audiences.")
-@click.option("--job", type=interview.INIT_JOB_CHOICE, help="What the workflow does.")
+@click.option("--task", metavar="+NAME", default="", help="--from: the task, where a file has several.")
+@click.option("--job", type=interview.INIT_JOB_CHOICE, help="The workflow.  [default: export]")
+@click.option("--action", type=interview.ACTION_CHOICE, help="export: what is done to the audience.  [default: add]")
 @options.ad_account
 @click.option(
     "--audience",
@@ -87,68 +89,66 @@ def init(
     folder: Path,
     existing: Sequence[Path],
     task: str,
-    entry: str,
     dry_run: bool,
     **named: Any,
 ) -> int:
-    """Make a new project folder with one workflow and its files, from your answers.
+    """Make a project folder with a workflow from your answers, or add a workflow to a folder.
 
-    Asks for everything that no option gives; with --yes it asks nothing. The folder must be new or empty, and nothing
-    is written before the last question is answered. The jobs many, activation, erase, status and lift have a file of
+    Every question has a default, and an option; --yes asks none. No file that exists is changed, and nothing is written
+    before the last question is answered. The jobs audiences, activation, erasure, status and lift have a file of
     settings to fill in.
     """
-    require_new_folder(folder)
+    require_folder_or_nothing(folder)
     credentials = find_credentials(common.env_file)
     asks = not common.yes and screen.is_interactive()
     if existing:
         if other := next((name for name in named if named[name] and name not in ("region", "alert")), None):
             raise click.UsageError(f"--{other.replace('_', '-')} has no effect beside --from: leave it out")
-        projects = [convert_existing_task(path, task_name=task, entry_name=entry) for path in existing]
-        for path, project in zip(existing, projects, strict=True):
-            project.name = "" if project is projects[0] else path.stem
-            project.alert = named["alert"] or ""
-            if named["region"]:
-                project.environment["TD_API_SERVER"] = named["region"]
-    elif task or entry:
-        raise click.UsageError("--task and --entry have no effect without --from: leave them out")
+        project = convert_existing_tasks(existing, task_name=task)
+        project.alert = named["alert"] or ""
+        project.region = named["region"] or ""
+        require_room_for_job(folder, project.job)
+    elif task:
+        raise click.UsageError("--task has no effect without --from: leave it out")
     elif not (common.yes or asks):
         raise click.UsageError(
             "there is no terminal to ask questions on: give every answer as an option, and use --yes"
         )
     else:
         try:
-            projects = [_run_interview(asks, named, credentials, common)]
+            project = _run_interview(asks, named, folder, credentials, common)
         except (click.Abort, StoppedError):
             screen.print_note("\nStopped: nothing was written")  # below the question
             return 130
-    exports = [project for project in projects if project.job in EXPORT_ACTIONS]
-    needed = (*PINTEREST_SECRETS_BY_VARIABLE, *(["TD_API_KEY"] if any(project.query for project in exports) else []))
+    query = project.queries.get(PEOPLE_QUERY_FILE, "")
+    needed = (*PINTEREST_SECRETS_BY_VARIABLE, *(["TD_API_KEY"] if query else []))
     if dry_run:
-        if not exports:
-            raise click.UsageError(f"--dry-run has no effect on the job {projects[0].job}: leave it out")
+        if not project.action:
+            raise click.UsageError(f"--dry-run has no effect on the job {project.job.name}: leave it out")
         credentials.require_variables(*needed)
-    elif exports and credentials.sources.keys() >= set(needed) and asks:
+    elif project.action and credentials.sources.keys() >= set(needed) and asks:
         question = "Then try it in a dry run? Nothing is written to Pinterest"
         dry_run = click.confirm(question, default=False, err=True)
-    is_right = create_and_check_folder(folder, projects, common)
+    is_right = create_and_check_project(folder, project, common)
     try:
-        for project in exports if dry_run else ():
+        if dry_run:
             # Only the plan is wanted, and the history keeps runs.
             settings = {**project.settings, "history": None, "dry_run": True}
-            params = {"query": project.query, **project.td, **project.parameters} if project.query else {}
+            params = {"query": query, **project.td} if query else {}
             of_run = credentials.build_task(result_settings=settings, **params)
             screen.print_line(str(run_export_task(of_run, credentials, common)["summary"]))
     finally:  # the folder stays if the dry run fails
-        print_next_commands(folder, projects[0], common)
+        print_next_commands(folder, project, common)
     return 0 if is_right else 1
 
 
 def _run_interview(
-    asks: bool, given: dict[str, Any], credentials: Credentials, common: options.CommonOptions
+    asks: bool, given: dict[str, Any], folder: Path, credentials: Credentials, common: options.CommonOptions
 ) -> NewProject:
     given["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     # The variable has the id of an existing audience, which other jobs do not use.
-    acts_on_existing = (given["job"] or "add") in EXPORT_ACTIONS.keys() - {"create"}
+    is_export = given["job"] in (None, "export")
+    acts_on_existing = is_export and (given["action"] or "add") in EXPORT_ACTIONS.keys() - {"create"}
     if common.yes and acts_on_existing and not given["audience"]:
         given["audience"] = credentials.environ.get("PINTEREST_AUDIENCE_ID")
     with contextlib.ExitStack() as stack:
@@ -161,4 +161,4 @@ def _run_interview(
                 "run `td-pinterest authorize`"
             )
         region = credentials.environ.get("TD_API_SERVER", "")
-        return interview.Interview(asks, given, services, region).ask_all()
+        return interview.Interview(asks, given, folder, services, region).ask_all()

@@ -14,11 +14,10 @@ import click
 import pytest
 import yaml
 
-from td_pinterest_op.cli import project_folder, screen
+from td_pinterest_op.cli import screen
 from td_pinterest_op.cli.lint.workflow_check import check_workflow
-from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, NON_EXPORT_INIT_JOBS
+from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, INIT_JOBS
 from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
-from td_pinterest_op.errors import StoppedError
 from tests import children
 from tests.dig.config import load
 from tests.dig.template import evaluate
@@ -30,6 +29,7 @@ from tests.unit.cli.running import Terminal
 DATABASE = "shop"
 OPTIONS = ("--database", DATABASE, "--query", "SELECT email FROM people")
 QUERY = shlex.join(OPTIONS)
+OTHER_JOBS = [name for name in INIT_JOBS if name != "export"]
 Init = Callable[..., Any]
 
 
@@ -57,7 +57,9 @@ def check_folder(folder: Path) -> list[str]:
 
 
 def run_workflow(folder: Path, services: Services, name: str = "pinterest_export") -> None:
+    (folder / "td_pinterest_op").symlink_to(ROOT / "td_pinterest_op")  # on a user's machine it is installed
     ran = run_with_tests_dig(folder / f"{name}.dig", services, folder)
+    (folder / "td_pinterest_op").unlink()
     assert ran.succeeded, ran.log
 
 
@@ -80,7 +82,7 @@ def test_folder_for_adding_runs_without_edits_and_holds_nothing_else(
     init: Init, folder: Path, services: Services
 ) -> None:
     audience = services.audience()
-    ran = init("--job", "add", "--audience", audience, *OPTIONS)
+    ran = init("--action", "add", "--audience", audience, *OPTIONS)
     assert ran.code == 0, ran.err
     assert list_files(folder) == [*CONFIGURATION, "pinterest_export.dig", "queries/people.sql"]
     assert read_settings(folder) == {
@@ -99,7 +101,7 @@ def test_folder_for_adding_runs_without_edits_and_holds_nothing_else(
 
 def test_workflow_is_the_shipped_one_but_for_its_schedule(init: Init, folder: Path, services: Services) -> None:
     shipped = (SHIPPED_WORKFLOWS_FOLDER / "pinterest_export.dig").read_text()
-    options = ("--job", "clear", "--audience", services.audience())
+    options = ("--action", "clear", "--audience", services.audience())
     assert init(*options).code == 0
     assert (folder / "pinterest_export.dig").read_text() == shipped
     shutil.rmtree(folder)
@@ -118,20 +120,13 @@ def test_lists_become_files_of_the_folder(init: Init, folder: Path, services: Se
     query.write_text("SELECT email FROM opt_outs\n")
     audience = services.audience()
     consent = ("--consent", "SELECT email FROM people WHERE email <> '$$'")
-    assert init("--job", "replace", "--audience", audience, *OPTIONS, "--suppress", query, *consent).code == 0
+    assert init("--action", "replace", "--audience", audience, *OPTIONS, "--suppress", query, *consent).code == 0
     assert (folder / "queries" / "suppressed.sql").read_text() == "SELECT email FROM opt_outs\n"
     text = (folder / "config" / "export.yml").read_text()
     assert '\nsuppress: "queries/suppressed.sql"    # people who must not be sent\n' in text
     assert "\nmin_records: 100    # the run stops if there are fewer\n" in text
     run_workflow(folder, services)
     assert services.pinterest.members_of_audience(audience) == digests(120) - digests(2)
-
-
-def test_folder_whose_query_names_phone_has_the_library_for_it(init: Init, folder: Path, services: Services) -> None:
-    query = "SELECT email FROM people WHERE email <> 'Phone'"
-    ran = init("--job", "remove", "--audience", services.audience(), "--database", DATABASE, "--query", query)
-    assert ran.code == 0, ran.err
-    assert (folder / "phonenumbers" / "__init__.py").is_file()
 
 
 @pytest.mark.parametrize("job", ["create", "add", "mirror"])
@@ -141,7 +136,7 @@ def test_folder_for_an_audience_that_does_not_exist_creates_it(
     name = "Spring: $$ readers"
     limit = ["--if-exists", "add"] if job == "create" else []
     query = "SELECT email FROM people WHERE email <> 'a$$b'"
-    ran = init("--job", job, "--audience", f"new: {name}", "--database", DATABASE, "--query", query, *limit)
+    ran = init("--action", job, "--audience", f"new: {name}", "--database", DATABASE, "--query", query, *limit)
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
     run_workflow(folder, services)
     (audience,) = services.pinterest.audiences.values()
@@ -152,7 +147,7 @@ def test_folder_for_an_audience_that_does_not_exist_creates_it(
 def test_name_with_unusual_characters_is_checked_by_the_workflow(init: Init, folder: Path, services: Services) -> None:
     name = "no\u00a0break a\u00adb tag \U000e0041 cash $$ or $ "
     audience = services.audience(people(2), name=name)
-    assert init("--job", "clear", "--audience", audience).code == 0
+    assert init("--action", "clear", "--audience", audience).code == 0
     assert read_settings(folder)["expected_audience_name"] == name.strip()
     run_workflow(folder, services)
     assert services.pinterest.members_of_audience(audience).isdisjoint(digests(2))
@@ -162,7 +157,7 @@ def test_name_with_unusual_characters_is_checked_by_the_workflow(init: Init, fol
 def test_name_that_a_file_cannot_contain_is_told_and_left_out(
     init: Init, folder: Path, services: Services, name: str
 ) -> None:
-    ran = init("--job", "clear", "--audience", services.audience(people(2), name=name))
+    ran = init("--action", "clear", "--audience", services.audience(people(2), name=name))
     assert ran.code == 0
     assert "the workflow will not compare it" in ran.err
     assert "# expected_audience_name: left out, since" in (folder / "config" / "export.yml").read_text()
@@ -176,10 +171,15 @@ def test_folder_of_every_action_passes_check_with_its_alert_and_region(
     audience = ["--audience", "Shoppers" if name == "create" else services.audience()]
     source = OPTIONS if EXPORT_ACTIONS[name].reads_rows else ()
     others = ["--alert", "mail:ops@shop.example", "--region", "https://api.eu01.treasuredata.com/"]
-    ran = init("--job", name, *source, *audience, *others)
+    ran = init("--action", name, *source, *audience, *others)
     assert (ran.code, check_folder(folder)) == (0, []), ran.err
     workflow = yaml.safe_load((folder / "config" / "workflow.yml").read_text())
-    assert workflow["mail"] == {"to": ["ops@shop.example"]}
+    assert (workflow["mail"], workflow["td"]) == (
+        {"to": ["ops@shop.example"]},
+        {"database": DATABASE if source else ""},
+    )
+    failed = "config/failed.yml"
+    assert (folder / failed).read_bytes() == (SHIPPED_WORKFLOWS_FOLDER / failed).read_bytes()
     environment = yaml.safe_load((folder / "config" / "environment.yml").read_text())
     assert environment["TD_API_SERVER"] == "https://api.eu01.treasuredata.com/"
     assert (folder / "queries" / "people.sql").exists() == bool(source)
@@ -187,16 +187,20 @@ def test_folder_of_every_action_passes_check_with_its_alert_and_region(
 
 def test_every_shipped_workflow_is_offered() -> None:
     names = {path.stem.removeprefix("pinterest_") for path in SHIPPED_WORKFLOWS_FOLDER.glob("*.dig")}
-    assert names == {"export", *NON_EXPORT_INIT_JOBS}
+    assert names == {"export", *OTHER_JOBS}
 
 
-@pytest.mark.parametrize("name", NON_EXPORT_INIT_JOBS)
-def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, folder: Path, name: str) -> None:
+@pytest.mark.parametrize("name", OTHER_JOBS)
+def test_folder_of_another_job_has_its_shipped_files_to_fill_in(init: Init, folder: Path, name: str) -> None:
     ran = init("--job", name, *OPTIONS[:2])
     assert ran.code == 0, ran.err
-    assert (folder / "config" / f"{name}.yml").read_text() == (
-        SHIPPED_WORKFLOWS_FOLDER / "config" / f"{name}.yml"
-    ).read_text()
+    changed = [
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.read_bytes() != (SHIPPED_WORKFLOWS_FOLDER / path.relative_to(folder)).read_bytes()
+    ]
+    # The region is that of the environment.
+    assert sorted(changed) == ["config/environment.yml", "config/workflow.yml"]
     assert yaml.safe_load((folder / "config" / "workflow.yml").read_text())["td"] == {"database": DATABASE}
     assert f"digdag run pinterest_{name}.dig" in ran.err
     assert "once you have filled in config/ and queries/" in ran.err
@@ -205,44 +209,56 @@ def test_folder_of_another_job_has_its_shipped_settings_to_fill_in(init: Init, f
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("add", "the workflow needs an audience: give --audience, its id or its name"),
-        (f"add --audience Zebra {QUERY}", 'take people; to create it, answer "new: Zebra"'),
-        ("create --audience New", "Database of the query and of the history: give --database"),
-        ("delete --audience Twice --query x", "--query has no effect in a workflow for the job delete"),
-        ("remove --suppress x", "--suppress has no effect in a workflow for the job remove"),
-        ("erasure --consent x", "--consent has no effect in a workflow for the job erasure"),
-        ("erasure --audience x", "--audience has no effect in a workflow for the job erasure"),
-        ("add --begin adopt", "--begin has no effect in a workflow for the job add"),
-        ("replace --if-exists add", "--if-exists has no effect in a workflow for the job replace"),
-        (f"create --audience ${{x}} {QUERY}", "must be one line of text without a template"),
-        (f"add --audience Twice {QUERY}", '2 audiences are named "Twice": give the id of one of'),
-        (f"create --audience New {QUERY} --alert mail:${{x}}@x", "'--alert': it must be mail:ADDRESS or slack"),
-        (f"create --audience New {QUERY} --alert pager", "'--alert': it must be mail:ADDRESS or"),
-        (f"create --audience New {QUERY} --alert mail:a@x,b@x", "with one address"),
+        ("--action add", "the workflow needs an audience: give --audience, its id or its name"),
+        (f"--action add --audience Zebra {QUERY}", 'take people; to create it, answer "new: Zebra"'),
+        ("--action create --audience New", "Database of the query and of the history: give --database"),
+        ("--action delete --audience Twice --query x", "--query has no effect in the action delete"),
+        ("--action remove --suppress x", "--suppress has no effect in the action remove"),
+        ("--job erasure --consent x", "--consent has no effect in a workflow for the job erasure"),
+        ("--job erasure --audience x", "--audience has no effect in a workflow for the job erasure"),
+        ("--action add --begin adopt", "--begin has no effect in the action add"),
+        ("--action replace --if-exists add", "--if-exists has no effect in the action replace"),
+        (f"--action create --audience ${{x}} {QUERY}", "must be one line of text without a template"),
+        (f"--action add --audience Twice {QUERY}", '2 audiences are named "Twice": give the id of one of'),
         (
-            f"remove --audience Visitors {QUERY}",
+            f"--action create --audience New {QUERY} --alert mail:${{x}}@x",
+            "'--alert': it must be mail:ADDRESS or slack",
+        ),
+        (f"--action create --audience New {QUERY} --alert pager", "'--alert': it must be mail:ADDRESS or"),
+        (f"--action create --audience New {QUERY} --alert mail:a@x,b@x", "with one address"),
+        (
+            f"--action remove --audience Visitors {QUERY}",
             'no audience "Visitors": `td-pinterest audiences` lists them; only those',
         ),
-        (f"create --audience Twice --if-exists add {QUERY}", 'there is an audience "Twice" already'),
-        (f"mirror --audience 'new: Shoppers' {QUERY}", "choose another name, or leave out new:"),
-        (f"mirror --audience 'new: Zebra' {QUERY} --begin adopt", "--begin has no effect on a new audience"),
-        (f"create --audience New {QUERY} --alert mail:@", "'--alert': it must be mail:ADDRESS or slack"),
+        (f"--action create --audience Twice --if-exists add {QUERY}", 'there is an audience "Twice" already'),
+        (f"--action mirror --audience 'new: Shoppers' {QUERY}", "choose another name, or leave out new:"),
+        (f"--action mirror --audience 'new: Zebra' {QUERY} --begin adopt", "--begin has no effect on a new audience"),
+        (f"--action create --audience New {QUERY} --alert mail:@", "'--alert': it must be mail:ADDRESS or slack"),
         (
-            f"mirror --audience Full {QUERY}",
+            f"--action mirror --audience Full {QUERY}",
             "People in the audience: replace them, or adopt (keep) them, also those who opted out: give --begin",
         ),
-        (f"create --audience New {QUERY} --suppress no.sql", "no.sql of --suppress cannot be"),
-        (f"create --audience New {QUERY} --suppress 'SELECT ${{x}} AS email'", "--suppress contains a template"),
-        (f"create --audience New {QUERY} --schedule often", "'--schedule': it must be as in a .dig file"),
-        (f"create --audience New {QUERY} --schedule 'daily>: 7'", "'--schedule': it must be as in a .dig file"),
-        (f"create --audience New {QUERY} --schedule 'weekly>: 07:00:00'", "'--schedule': it must be as in"),
+        (f"--action create --audience New {QUERY} --suppress no.sql", "no.sql of --suppress cannot be"),
         (
-            f"create --audience New {QUERY} --schedule 'daily>: 07:00:00' --timezone Mars",
+            f"--action create --audience New {QUERY} --suppress 'SELECT ${{x}} AS email'",
+            "--suppress contains a template",
+        ),
+        (f"--action create --audience New {QUERY} --schedule often", "'--schedule': it must be as in a .dig file"),
+        (
+            f"--action create --audience New {QUERY} --schedule 'daily>: 7'",
+            "'--schedule': it must be as in a .dig file",
+        ),
+        (f"--action create --audience New {QUERY} --schedule 'weekly>: 07:00:00'", "'--schedule': it must be as in"),
+        (
+            f"--action create --audience New {QUERY} --schedule 'daily>: 07:00:00' --timezone Mars",
             "'--timezone': it must be the name",
         ),
-        (f"create --audience New {QUERY} --region eu01", "'--region': it must be an address"),
-        (f"add --audience 77 {QUERY}", 'the ad account has no audience "77": `td-pinterest audiences` lists them'),
-        (f"activation --database {DATABASE} --dry-run", "--dry-run has no effect on the job activation"),
+        (f"--action create --audience New {QUERY} --region eu01", "'--region': it must be an address"),
+        (
+            f"--action add --audience 77 {QUERY}",
+            'the ad account has no audience "77": `td-pinterest audiences` lists them',
+        ),
+        (f"--job activation --database {DATABASE} --dry-run", "--dry-run has no effect on the job activation"),
     ],
 )
 def test_a_missing_or_wrong_answer_is_an_error_and_nothing_is_written(
@@ -253,7 +269,7 @@ def test_a_missing_or_wrong_answer_is_an_error_and_nothing_is_written(
     services.pinterest.add_audience("Visitors", audience_type="VISITOR")
     full = services.pinterest.add_list("Full list", members=[digest(each) for each in people(2)])
     services.pinterest.add_audience("Full", customer_list_id=full.id, size=20_538)
-    ran = init("--job", *shlex.split(arguments))
+    ran = init(*shlex.split(arguments))
     assert said in ran.err
     assert ran.code in (1, 2)
     assert not folder.exists()
@@ -269,7 +285,7 @@ def test_a_missing_or_wrong_answer_is_an_error_and_nothing_is_written(
 def test_a_query_that_a_run_would_refuse_is_named_once_the_folder_is_made(
     init: Init, folder: Path, services: Services, query: str, said: str
 ) -> None:
-    ran = init("--job", "remove", "--audience", services.audience(), "--database", DATABASE, "--query", query)
+    ran = init("--action", "remove", "--audience", services.audience(), "--database", DATABASE, "--query", query)
     assert (ran.code, "but it would fail: correct what is named above" in " ".join(ran.err.split())) == (1, True)
     assert said in ran.err
     assert (folder / "queries" / "people.sql").exists()
@@ -278,12 +294,12 @@ def test_a_query_that_a_run_would_refuse_is_named_once_the_folder_is_made(
 @pytest.mark.parametrize(("name", "is_one"), [("Etc/GMT+5", True), ("Etc/GMT5", False)])
 def test_a_time_zone_is_compared_letter_by_letter(init: Init, services: Services, name: str, is_one: bool) -> None:
     schedule = ("--schedule", "daily>: 07:00:00", "--timezone", name)
-    ran = init("--job", "clear", "--audience", services.audience(), *schedule)
+    ran = init("--action", "clear", "--audience", services.audience(), *schedule)
     assert (ran.code, "it must be the name of a time zone" in ran.err) == ((0, False) if is_one else (2, True))
 
 
 def test_dry_run_shows_the_plan_before_the_next_commands(init: Init, services: Services) -> None:
-    ran = init("--job", "add", "--audience", services.audience(name="One"), *OPTIONS, "--dry-run")
+    ran = init("--action", "add", "--audience", services.audience(name="One"), *OPTIONS, "--dry-run")
     assert (ran.code, services.pinterest.calls.writes()) == (0, [])
     assert 'would add 120 records to audience "One"' in ran.out
     assert re.fullmatch(r"Next:\n(?:  \S.*\n){3}", ran.err[ran.err.index("Next:") :])
@@ -294,7 +310,7 @@ def test_next_commands_look_at_no_audience_that_is_deleted(
     init: Init, services: Services, job: str, is_kept: bool
 ) -> None:
     audience = services.audience()
-    ran = init("--job", job, "--audience", audience)
+    ran = init("--action", job, "--audience", audience)
     assert (f"td-pinterest audience {audience}" in ran.err) == is_kept
 
 
@@ -303,7 +319,7 @@ def test_next_commands_are_those_for_the_place_of_the_project(
     init: Init, services: Services, monkeypatch: pytest.MonkeyPatch, server: str
 ) -> None:
     monkeypatch.setenv("DIGDAG_ENDPOINT", server)
-    ran = init("--job", "clear", "--audience", services.audience())
+    ran = init("--action", "clear", "--audience", services.audience())
     place = f"server {server}" if server else "td"
     assert f"{' --with digdag' if server else ''}   # then `td-pinterest authorize --to {place} audiences`" in ran.err
     assert ("uncomment DIGDAG_ENDPOINT in config/environment.yml" in ran.err) == bool(server)
@@ -313,16 +329,18 @@ def test_audience_of_the_environment_is_that_of_a_folder_without_questions(
     init: Init, folder: Path, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PINTEREST_AUDIENCE_ID", audience := services.audience())
-    assert init("--job", "clear").code == 0
+    assert init("--action", "clear").code == 0
     assert read_settings(folder)["audience_id"] == audience
 
 
-@pytest.mark.parametrize(("job", "code"), [("create", 2), *((job, 0) for job in NON_EXPORT_INIT_JOBS)])
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--action", "create"], 2), *((["--job", job], 0) for job in OTHER_JOBS)]
+)
 def test_audience_of_the_environment_is_nothing_to_a_job_without_an_existing_audience(
-    init: Init, monkeypatch: pytest.MonkeyPatch, job: str, code: int
+    init: Init, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int
 ) -> None:
     monkeypatch.setenv("PINTEREST_AUDIENCE_ID", "7")
-    ran = init("--job", job, *OPTIONS[:2])
+    ran = init(*arguments, *OPTIONS[:2])
     assert (ran.code, "Name of the new audience: give --audience" in ran.err) == (code, code > 0)
 
 
@@ -330,7 +348,9 @@ def test_dry_run_without_credentials_writes_nothing(
     init: Init, folder: Path, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TD_API_KEY")
-    assert init("--job", "add", "--audience", services.audience(), *OPTIONS, "--dry-run").failed("TD_API_KEY not found")
+    assert init("--action", "add", "--audience", services.audience(), *OPTIONS, "--dry-run").failed(
+        "TD_API_KEY not found"
+    )
     assert not folder.exists()
 
 
@@ -345,62 +365,71 @@ def test_without_credentials_an_audience_is_named_by_its_id(
     init: Init, monkeypatch: pytest.MonkeyPatch, audience: str, code: int
 ) -> None:
     monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
-    ran = init("--ad-account", "549755885175", "--job", "add", "--audience", audience, *OPTIONS)
+    ran = init("--ad-account", "549755885175", "--action", "add", "--audience", audience, *OPTIONS)
     assert "There are no credentials for Pinterest yet, so you must type the ids yourself" in ran.err
     assert ran.code == code
     assert ("without credentials for Pinterest, --audience must be an id" in ran.err) == (code == 2)
 
 
-def test_a_folder_that_is_not_empty_is_an_error_before_anything_else(
-    at_terminal: Terminal, folder: Path, services: Services
+def test_job_is_added_to_a_folder_and_no_file_that_is_there_is_touched(
+    init: Init, folder: Path, services: Services
 ) -> None:
-    folder.mkdir()
-    (folder / "notes.txt").write_text("mine")
-    said = f"{folder} is not empty: name a new folder. To update the operator in a project folder, run `td-pinterest"
-    assert at_terminal("init", folder).failed(said)
-    assert services.pinterest.calls.all() == []
-
-
-def test_a_folder_with_dot_names_alone_is_filled(init: Init, folder: Path, services: Services) -> None:
-    (folder / ".git").mkdir(parents=True)
-    assert init("--job", "clear", "--audience", services.audience()).code == 0
-    assert (folder / "pinterest_export.dig").exists()
-    assert sorted(path.name for path in folder.glob(".*")) == [".git"]
-
-
-@pytest.mark.parametrize("function", ["write_missing_files", "replace_code"])
-@pytest.mark.parametrize("is_late", [False, True])
-def test_what_an_interruption_leaves_is_removed_by_the_next_command(
-    init: Init, folder: Path, services: Services, monkeypatch: pytest.MonkeyPatch, function: str, is_late: bool
-) -> None:
-    write = getattr(project_folder, function)
-
-    def interrupt(*arguments: Any) -> None:
-        if is_late:
-            write(*arguments)
-        raise StoppedError("the run was stopped (SIGINT)")
-
     (folder / ".git").mkdir(parents=True)
     inode = folder.stat().st_ino
-    audience = services.audience()
-    with monkeypatch.context() as patch:
-        patch.setattr(project_folder, function, interrupt)
-        stopped = init("--job", "add", "--audience", audience, *OPTIONS)
-    assert stopped.failed("the run was stopped")
-    assert init("--job", "clear", "--audience", audience).code == 0
-    assert list_files(folder) == [*CONFIGURATION, "pinterest_export.dig"]
+    assert init("--action", "clear", "--audience", services.audience()).code == 0
+    (folder / "config" / "workflow.yml").write_text("td: {database: mine}\n")
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+    ran = init("--job", "status", "--database", DATABASE)
+    assert ran.code == 0, ran.err
+    assert "Kept as they are: config/failed.yml, config/environment.yml, config/workflow.yml" in ran.err
+    assert list_files(folder) == [
+        *sorted([*CONFIGURATION, "config/status.yml"]),
+        "pinterest_export.dig",
+        "pinterest_status.dig",
+    ]
+    assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before}
     assert sorted(path.name for path in folder.glob(".*")) == [".git"]
     assert folder.stat().st_ino == inode  # it may be a mounted folder
 
 
+@pytest.mark.parametrize("name", ["pinterest_export.dig", "config/export.yml", "queries/people.sql"])
+def test_file_of_the_job_that_exists_is_an_error(init: Init, folder: Path, services: Services, name: str) -> None:
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_text("mine")
+    ran = init("--action", "add", "--audience", services.audience(), *OPTIONS)
+    assert ran.failed(f"has {name} already, and no file that exists is changed")
+    assert [path for path in folder.rglob("*") if path.is_file()] == [folder / name]
+
+
+def test_file_of_the_job_that_exists_is_an_error_before_the_second_question(
+    at_terminal: Terminal, folder: Path, services: Services
+) -> None:
+    folder.mkdir()
+    (folder / "pinterest_export.dig").write_text("mine")
+    assert at_terminal("init", folder, "--yes").failed("has pinterest_export.dig already")
+    assert services.pinterest.calls.all() == []
+
+
 def test_a_folder_that_cannot_be_made_is_an_error(at_terminal: Terminal, services: Services) -> None:
-    arguments = ("--yes", "--job", "delete", "--audience", services.audience())
-    ran = at_terminal("init", "/dev/null/project", *arguments)
-    assert ran.failed("/dev/null/project/.unfinished_init cannot be read or written: Not a directory")
+    arguments = ("--yes", "--action", "delete", "--audience", services.audience())
+    assert at_terminal("init", "/dev/null/project", *arguments).failed("Not a directory")
+    assert at_terminal("init", "/dev/null", *arguments).failed("/dev/null is no folder: name another")
 
 
 QUERY_ANSWERS = (DATABASE, "SELECT email FROM people", "", "")
-ANSWERS = ["mirror", "549755885175", "{audience}", *QUERY_ANSWERS, "adopt", "", "daily>: 07:00:00", "UTC", "", "y"]
+ANSWERS = [
+    "export",
+    "mirror",
+    "549755885175",
+    "{audience}",
+    *QUERY_ANSWERS,
+    "adopt",
+    "",
+    "daily>: 07:00:00",
+    "UTC",
+    "",
+    "y",
+]
 
 
 @pytest.mark.parametrize("answered", range(len(ANSWERS) - 1))
@@ -436,7 +465,7 @@ def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path)
         command, cwd=ROOT, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
-        answers = ["add", "12x", "", "", "Shopper", "Shoppers", DATABASE, "no.sql"]
+        answers = ["", "add", "12x", "", "", "Shopper", "Shoppers", DATABASE, "no.sql"]
         answers += [
             "SELECT email\nFROM people",
             "SELECT email FROM people",
@@ -478,29 +507,3 @@ def read_terminal(descriptor: int) -> bytes:
         return os.read(descriptor, 1 << 16)
     except OSError:  # nobody writes any more
         return b""
-
-
-def read_written_task(folder: Path) -> dict[str, Any]:
-    """Return the task of the export in a folder's workflow, with what digdag fills in."""
-    (workflow,) = folder.glob("*.dig")
-    config = load(workflow)
-    task: dict[str, Any] = evaluate(config["+export"], evaluate(config["_export"], {}))
-    return task
-
-
-ADD_SETTINGS = {
-    "ignore_error": False,
-    "expected_audience_name": "Shoppers",
-    "limit_records_per_request": 2,
-    "min_records": 3,
-    "max_invalid_ratio": 0.25,
-    "control": {"percent": 5, "salt": 'a: "$$"'},
-    "dry_run": True,
-    "history": "shop.runs",
-}
-REPLACE_SETTINGS = {
-    "expected_audience_name": "Sale $ {a}",
-    "history": "",
-    "expect_values": "plain",
-    "replace_newer": True,
-}
