@@ -2,9 +2,9 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent import futures
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from td_pinterest_op.errors import ExportError, RecordsRefusedError, RequestRefusedError
@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 
 # A 400 for every part of a batch, this many halvings deep, is about the request and not about its records.
 MAX_HALVINGS = 3
-# So is a 400 for this many single records, if records may be refused and none is accepted.
-_REFUSALS_TO_BLAME_REQUEST = 32
 _PROGRESS_SECONDS = 1.0  # between two reports while no request ends
 
 _WasThrottled = bool  # whether any request got a 429
@@ -48,20 +46,18 @@ class _BatchPart:
 
 @dataclass(kw_only=True)
 class Sender:
-    """Sends the records of one run in batches, several requests at a time.
-
-    `on_refused` is called, from any thread, with each refused record, as a batch of one.
-    """
+    """Sends the records of one run in batches, several requests at a time."""
 
     client: Client
     settings: PeopleSettings
     stats: Stats
     reporter: ProgressReporter
-    on_refused: Callable[[Batch], object] = lambda _: None
-    accepts_refusals: bool = False  # whether it is no failure if Pinterest refuses records, even all
+    # So many records that Pinterest refuses, without one that it accepts, are about the request. None: as many as
+    # `MAX_HALVINGS` leaves of a batch, or all if they are fewer.
+    refusals_to_blame_request: int | None = None
+    refused: list[Batch] = field(default_factory=list)  # the refused records, each as a batch of one
     _sent_before: int = 0  # records that were sent before this call of `send`
     _refused_before: int = 0  # and those that were refused
-    _has_given_up: bool = False  # whether the rest counts as refused, as Pinterest refused all so far
     # How many records a request may have, once a batch was too large. Without a lock: if two threads set it at once,
     # another request may be too large.
     _largest: int | None = None
@@ -126,13 +122,6 @@ class Sender:
             )
             raise failure from None
 
-    def _is_request_at_fault(self, parts: Sequence[_BatchPart], *, is_any_accepted: bool) -> bool:
-        """Whether Pinterest refuses the request whatever its records are. `parts`: those of a batch that are left."""
-        if self.accepts_refusals:
-            refused = self.stats.refused - self._refused_before
-            return self.stats.sent == self._sent_before and refused >= _REFUSALS_TO_BLAME_REQUEST
-        return not is_any_accepted and all(each.halvings > MAX_HALVINGS for each in parts)
-
     def _send_batch(self, records: Batch, send_records: SendRecords) -> _WasThrottled:
         """Send a batch or, if Pinterest refuses it, its halves."""
         stats = self.stats
@@ -140,7 +129,8 @@ class Sender:
         accepted = 0
         refused = 0
         parts = deque([_BatchPart(records=records)])
-        is_request_refused = self._has_given_up
+        most_refused = self.refusals_to_blame_request or min(2**MAX_HALVINGS, stats.allowed_count)
+        is_request_refused = False
         while parts and not is_request_refused:
             part = parts.popleft()
             size = len(part.records)
@@ -158,7 +148,7 @@ class Sender:
                 if status == 400 and size == 1:
                     stats.add(refused=count, in_doubt=-count)
                     refused += 1
-                    self.on_refused(part.records)
+                    self.refused.append(part.records)  # which any thread may do
                 else:
                     part.is_in_doubt = part.is_in_doubt or error.maybe_applied
                     if not part.is_in_doubt:
@@ -174,19 +164,19 @@ class Sender:
                 part.halvings += 1
                 if size > 1:
                     parts += part.split(half)  # last: all are tried at one size before any at half of that
-                is_request_refused = self._is_request_at_fault([part, *parts], is_any_accepted=accepted > 0)
+                is_request_refused = (
+                    not accepted
+                    and len(records) >= most_refused
+                    and all(each.halvings > MAX_HALVINGS for each in [part, *parts])
+                )
             else:
                 stats.add(sent=count, in_doubt=-count)
                 accepted += size
                 was_throttled = was_throttled or (response is not None and response.throttled)
-        if self.accepts_refusals:
-            self._has_given_up = is_request_refused
-            stats.add(refused=sum(part.records.record_count for part in parts))
-            return was_throttled
         keys_advice = "" if stats.sent or not records.has_named_keys else _SEVERAL_KEYS_ADVICE
         # Fewer refusals may be about records: of a mirror, a single change may be one that Pinterest refuses.
         refused_in_all = stats.refused - self._refused_before
-        is_none_accepted = not stats.sent and refused_in_all >= min(2**MAX_HALVINGS, stats.allowed_count)
+        is_none_accepted = not stats.sent and refused_in_all >= most_refused
         if is_request_refused or is_none_accepted:
             raise RequestRefusedError(
                 "Pinterest refused all records of a batch (400), also in smaller parts: the cause seems to be the "

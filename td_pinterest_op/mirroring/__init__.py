@@ -6,9 +6,11 @@ or one with `rebuild`, replaces everybody; with `begin: adopt`, a first run keep
 identifier leaves Treasure Data.
 
 A run reads the ledger's state (`Ledger.load_state`), and checks that it is about this audience
-(`MirrorWarehouseSteps.check_ledger_and_first_run`). It hashes the lists and the people, withholds, compares with the
-ledger, and counts (`write_and_count_changes`). It writes the changes into the ledger, as a plan, and reads them back
-(`write_and_read_plan`). It sends them, while `PlanGuard` looks for a newer plan of another run. It marks the plan as
-settled (`settle_plan_and_compact`). A plan that is not settled may have been sent in part: the next run sends its
-people again, to join or to leave.
+(`MirrorWarehouseSteps.check_ledger_and_first_run`). It reads the queries' columns (`describe_queries`), hashes the
+lists and the people, and withholds (`hash_and_withhold`), compares with the ledger (`compare_with_ledger`), and counts
+(`count_changes`). It writes the changes into the ledger, as a plan, and reads them back (`write_and_read_plan`). It
+sends them, while `PlanGuard` looks for a newer plan of another run. Once Pinterest has answered each batch, it marks
+the plan as settled (`settle_plan`). A record that Pinterest refuses is void: its person stays what the last settled
+plan made of them. A plan that is not settled may have been sent in part: the next run sends its people again, to join
+or to leave.
 """

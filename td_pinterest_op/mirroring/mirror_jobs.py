@@ -3,7 +3,7 @@
 import logging
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -69,23 +69,25 @@ class MirrorJobs:
         name = f"{quote_name(self.database)}.{quote_name(table)}"
         return name, self.run(purpose, f"CREATE TABLE {name} AS\n{select}", embedded_query=embedded_query)
 
-    def list_tables_and_drop_leftovers(self, *, now: float) -> dict[str, ListedTable]:
-        """Drop temporary tables that earlier runs have left. Return all tables found in the database, by name.
+    def list_tables(self) -> dict[str, ListedTable]:
+        """Return all tables of the database, by name."""
+        return list_tables(self.td, self.database)
 
-        A table of another session is dropped only if it is six hours old. `now`: in Unix seconds.
+    def drop_leftover_tables(self, tables: Mapping[str, ListedTable], *, now: float) -> None:
+        """Drop those of the `tables` that earlier tries have made as temporary ones, and left. `now`: in Unix seconds.
+
+        A table of another session is dropped only if it is six hours old.
         """
         # `created_at` has this format.
         before = datetime.fromtimestamp(now - _LEFTOVER_TABLE_AGE_SECONDS, timezone.utc).strftime(
             "%Y-%m-%d %H:%M:%S UTC"
         )
-        tables = list_tables(self.td, self.database)
         self.drop_tables(
             name
             for name, table in tables.items()
             if _TEMPORARY_TABLE_PATTERN.fullmatch(name)
             and (f"_{self.session_task_key}_" in name or table.created_at < before)
         )
-        return tables
 
     def drop_tables(self, tables: Iterable[str]) -> None:
         """Drop the named tables, unless a signal leaves no time for it. A failure is only logged as a warning."""

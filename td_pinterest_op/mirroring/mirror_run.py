@@ -21,9 +21,8 @@ from td_pinterest_op.mirroring.ledger import (
     DIFFERENCE_MODE,
     JOINERS,
     LEAVERS,
-    PLAN_ROW_COUNT_EVENTS,
+    PLAN_EVENTS,
     REPLACE_MODE,
-    UNSURE_LEAVERS,
     Ledger,
 )
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
@@ -54,11 +53,13 @@ class MirrorWarehouseSteps:
     settings: ExportSettings
     lists: Mapping[str, JobOrQuery]  # the queries of the opt-out and consent lists, by name
     stats: Stats
-    # What `write_and_count_changes` finds.
-    counts: Mapping[str, Any] = field(default_factory=dict)  # the row of `build_change_counts_query`
-    figures: MirrorFigures = field(default_factory=MirrorFigures)
+    counts: Mapping[str, Any] = field(default_factory=dict)  # of `build_change_counts_query`, once they are counted
+    figures: MirrorFigures = field(default_factory=MirrorFigures)  # made of these counts
+    _list_queries: Mapping[str, UserQuery] = field(default_factory=dict)  # once their columns are known
     _changes_table: str = ""  # has the rows of `build_changes_select`
     _list_type: str = ""  # that of a customer list for the query's identifiers
+    # By how many the members differ from the query's people, as Pinterest has refused records.
+    _refused_change: int = 0
     _files: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
@@ -90,9 +91,8 @@ class MirrorWarehouseSteps:
                 advice="To go on, set rebuild: true for one run, which replaces the people of the audience and starts "
                 "the ledger again",
             )
-        # The newest settled plan is a replace, without a compaction since. If Pinterest refused to add somebody, the
-        # number after the replace is a settled plan too.
-        ends_with_replace = state.base != state.compacted and state.settled <= state.base + 1
+        # The newest settled plan is a replace, without a compaction since.
+        ends_with_replace = state.settled == state.base != state.compacted
         if settings.rebuild and ends_with_replace:
             log.warning(
                 "rebuild: true replaces everybody in the audience and orphans a customer list, and so did the run "
@@ -117,71 +117,90 @@ class MirrorWarehouseSteps:
             return state.replacing > state.settled  # a replace that may have been sent in part
         return self.settings.begin != "adopt"
 
-    def write_and_count_changes(self) -> UserQuery:
-        """Compare the query's people with the ledger: write who joins and who leaves to a table, and count them.
-
-        Returns the query. Raises LimitError if an opt-out or consent list cannot be used.
-        """
-        # The columns first: an error in a query then shows before anything is hashed.
+    def describe_queries(self) -> UserQuery:
+        """Ask the warehouse for the columns of the lists and of the people's query. Return the people's."""
         td = self.jobs.td
-        lists = fetch_list_columns(td, self.lists, self.settings)
-        list_columns = {name: query.columns for name, query in lists.items()}
+        self._list_queries = fetch_list_columns(td, self.lists, self.settings)
+        list_columns = {name: query.columns for name, query in self._list_queries.items()}
         find_columns = partial(find_people_columns, settings=self.settings, list_columns=list_columns)
-        people = self.jobs.source
-        query = describe_query(td, people, find_columns)
-        # Hash the lists as late as possible: an opt-out after this counts only in the next run.
+        people = describe_query(td, self.jobs.source, find_columns)
+        self._list_type = choose_customer_list_type(people.columns)
+        # A column of arrays counts twice: a row may have several values.
+        self.stats.columns = len(people.columns) + sum(column.is_array for column in people.columns)
+        return people
+
+    def hash_and_withhold(self, people: UserQuery) -> str | None:
+        """Hash the lists, and then the people, into a table of those who are not withheld. Return the table's name.
+
+        Returns None, and does nothing, if nobody can be withheld and each row has a single identifier: the comparison
+        then hashes the people. Otherwise, one statement for both would need the memory of both.
+        """
+        control = self.settings.control
+        if not self._list_queries and not control and has_single_identifier_rows(people.columns):
+            return None
+        # As late as possible: an opt-out after this counts only in the next run.
         list_tables = {}
-        for name, list_query in lists.items():
-            select = f"{withholding_sql.build_list_digests_select(list_query)}{withholding_sql.BLANK_ROW_SQL}, 0, 0"
+        for name, query in self._list_queries.items():
+            select = f"{withholding_sql.build_list_digests_select(query)}{withholding_sql.BLANK_ROW_SQL}, 0, 0"
             with name_list_in_errors(name):
                 list_tables[name], self.stats.list_jobs[name] = self.jobs.create_temporary_table(
                     name, f"hash the list `{name}`", select, embedded_query=self.lists[name]
                 )
-        # If some people may be withheld or have several identifiers, hashing them is a statement of its own: together
-        # with the comparison it would need the memory of both.
-        control = self.settings.control
-        if list_tables or control or not has_single_identifier_rows(query.columns):
-            select = withholding_sql.build_withholding_select(query, list_tables=list_tables, control=control)
-            select += f"{withholding_sql.BLANK_ROW_SQL}, 0, 0, 0, 0, 0"
-            table, self.stats.job_id = self.jobs.create_temporary_table(
-                "digests", "hash the people, without those withheld", select, embedded_query=people
+        select = withholding_sql.build_withholding_select(people, list_tables=list_tables, control=control)
+        select += f"{withholding_sql.BLANK_ROW_SQL}, 0, 0, 0, 0, 0"
+        table, self.stats.job_id = self.jobs.create_temporary_table(
+            "digests", "hash the people, without those withheld", select, embedded_query=self.jobs.source
+        )
+        # Only now, although the dearest statement was for nothing if a list cannot be used: counting the lists before
+        # would lengthen the time in which an opt-out comes too late.
+        if list_tables:
+            self._require_usable_lists(list_tables)
+        return table
+
+    def _require_usable_lists(self, list_tables: Mapping[str, str]) -> None:
+        counts_select = withholding_sql.build_list_statistics_select(list_tables)
+        list_stats = {}
+        for row in self.jobs.read_rows_as_dicts("count the lists", counts_select):
+            invalid = Counter(withholding_sql.parse_reason_counts(row["reasons"]))
+            list_stats[row["list"]] = Stats(
+                read=row["valid"] + invalid.total(),
+                unique=row["identifiers"],
+                invalid_by_reason=invalid,
+                plain_values=row["valid"] - row["hashed"],
+                hashed_values=row["hashed"],
             )
-            # Only now, although the dearest statement was in vain if a list cannot be used: counting the lists before
-            # would lengthen the time in which an opt-out comes too late.
-            if list_tables:
-                counts_select = withholding_sql.build_list_statistics_select(list_tables)
-                list_stats = {}
-                for row in self.jobs.read_rows_as_dicts("count the lists", counts_select):
-                    invalid = Counter(withholding_sql.parse_reason_counts(row["reasons"]))
-                    list_stats[row["list"]] = Stats(
-                        read=row["valid"] + invalid.total(),
-                        unique=row["identifiers"],
-                        invalid_by_reason=invalid,
-                        plain_values=row["valid"] - row["hashed"],
-                        hashed_values=row["hashed"],
-                    )
-                require_usable_lists(list_stats, self.settings)
-            select = f"SELECT * FROM {table}"
+        require_usable_lists(list_stats, self.settings)
+
+    def compare_with_ledger(self, people: UserQuery, digests_table: str | None) -> None:
+        """Write the change of each digest into a temporary table. `digests_table`: see `hash_and_withhold`."""
+        if digests_table:
+            select = f"SELECT * FROM {digests_table}"
             embedded_query = None
         else:
-            select = withholding_sql.build_all_digests_select(query)
-            embedded_query = people
-        replaces = self._replaces_everybody
+            select = withholding_sql.build_all_digests_select(people)
+            embedded_query = self.jobs.source
         changes = build_changes_select(
-            select, ledger=self.ledger, replaces_everybody=replaces, resend_days=self.settings.resend_days
+            select,
+            ledger=self.ledger,
+            replaces_everybody=self._replaces_everybody,
+            resend_days=self.settings.resend_days,
         )
         self._changes_table, job_id = self.jobs.create_temporary_table(
             "changes", "compare the people with the ledger", changes, embedded_query=embedded_query
         )
         self.stats.job_id = self.stats.job_id or job_id
+
+    def count_changes(self) -> None:
+        """Store the counts of people and changes in `counts`, `figures` and `stats`.
+
+        Raises MirrorError if the ledger's digests cannot be read.
+        """
         (self.counts,) = self.jobs.read_rows_as_dicts(
             "count who joins and who leaves", build_change_counts_query(self._changes_table)
         )
-        self._list_type = choose_customer_list_type(query.columns)
+        replaces = self._replaces_everybody
         counts = self.counts
         stats = self.stats
-        # A column of arrays counts twice: a row may have several values.
-        stats.columns = len(query.columns) + sum(column.is_array for column in query.columns)
         stats.read = counts["row_count"]
         stats.invalid_rows = counts["invalid_rows"]
         stats.hashed_values = counts["hashed"]
@@ -209,7 +228,6 @@ class MirrorWarehouseSteps:
                 advice="If a policy masks columns, let the user of td.apikey view those of the ledger. Otherwise set "
                 "rebuild: true for one run",
             )
-        return query
 
     def check_leave_ratio(self) -> None:
         """Raise LimitError if a greater share of the members would leave than `max_leave_ratio` allows.
@@ -232,21 +250,18 @@ class MirrorWarehouseSteps:
     def write_and_read_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
         """Write the changes into the ledger as a plan, and read them back. Return the records to add and to remove.
 
-        The keys are JOINERS, LEAVERS (members) and UNSURE_LEAVERS (digests that may be in the audience, although no
-        settled plan has joined them). Raises MirrorError if another run has made a plan or compacted the ledger
+        The keys are JOINERS and LEAVERS. Raises MirrorError if another run has made a plan or compacted the ledger
         meanwhile, or if the plan is not complete.
         """
         figures = self.figures
-        changed = "'join', 'stay'" if figures.mode == REPLACE_MODE else "'join', 'unsure', 'due', 'leave'"
+        changed = "'join', 'stay'" if figures.mode == REPLACE_MODE else "'join', 'due', 'leave'"
         changes = f"""\
-SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
-  CASE WHEN op = 'due' OR (op = 'leave' AND was_member = 0) THEN 1 WHEN op = 'unsure' THEN 2 END AS figure
+SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
   FROM {self._changes_table} WHERE op IN ({changed})"""
         self.ledger.insert_plan(changes, figures, customer_list_id=customer_list_id)
-        kinds = {JOINERS: (b"join", None), LEAVERS: (b"leave", None), UNSURE_LEAVERS: (b"leave", 1)}
-        spools = {kind: self._files.enter_context(contextlib.closing(Spool())) for kind in kinds}
+        spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOINERS, LEAVERS)}
         proofs: list[int] = []
-        for ops, digests, figures_ in self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query()):
+        for ops, digests, row_counts in self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query()):
             if None in ops:
                 raise MirrorError(
                     f"another run has made a newer plan for audience {self.jobs.audience_id}, or has compacted its "
@@ -255,10 +270,10 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
                     advice="Run this task again",
                     subjects=[("audience", self.jobs.audience_id)],
                 )
-            proofs += [figure for op, figure in zip(ops, figures_, strict=True) if op in PLAN_ROW_COUNT_EVENTS]
-            rows = [(op, figure if op == b"leave" else None) for op, figure in zip(ops, figures_, strict=True)]
-            for kind, spool in spools.items():
-                spool.add([unhexlify(digest) for digest, row in zip(digests, rows, strict=True) if row == kinds[kind]])
+            proofs += [count for op, count in zip(ops, row_counts, strict=True) if op in PLAN_EVENTS]
+            for name, spool in spools.items():
+                of_spool = name.encode()
+                spool.add([unhexlify(digest) for op, digest in zip(ops, digests, strict=True) if op == of_spool])
         for spool in spools.values():
             spool.finish()
         written = sum(spool.unique_count for spool in spools.values())
@@ -269,38 +284,35 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest,
                 sent=NOTHING_SENT,
                 advice="Run this task again",
             )
-        return {kind: PreparedRecords({SINGLE_DIGEST_LAYOUT: spool}, self._list_type) for kind, spool in spools.items()}
+        return {op: PreparedRecords({SINGLE_DIGEST_LAYOUT: spool}, self._list_type) for op, spool in spools.items()}
 
-    def settle_plan_and_compact(
-        self, customer_list_id: str, *, refused: Sequence[bytes], keeps_unsure_leavers: bool
+    def settle_plan(
+        self, customer_list_id: str, *, refused_joiners: Sequence[bytes], refused_leavers: Sequence[bytes]
     ) -> None:
-        """Settle the plan, which was sent, and compact the ledger. Parameters: see `settle_and_count_refused`."""
+        """Record in the ledger that the plan was sent, but for the refused digests.
+
+        Whoever Pinterest refused stays what the newest settled plan before this one has made of them.
+        """
+        replaces = self.figures.mode == REPLACE_MODE
         with add_to_errors(
             sent="The whole plan was sent, but is not settled in the ledger: the next run sends it again"
         ):
-            refused_count = self.ledger.settle_and_count_refused(
-                self.figures,
-                customer_list_id=customer_list_id,
-                refused=refused,
-                keeps_unsure_leavers=keeps_unsure_leavers,
-            )
-        self.count_members_and_compact(refused_count=refused_count)
+            refused = [*refused_joiners, *refused_leavers]
+            if refused:
+                # The list of a replace begins without people.
+                state = "'out'" if replaces else "CASE was_member WHEN 1 THEN 'in' ELSE 'out' END"
+                states = f"SELECT {state} AS op, digest FROM {self._changes_table} WHERE digest IS NOT NULL"
+                kept = self.ledger.insert_refused_and_count_members(refused, states)
+                self._refused_change = kept - len(refused_joiners)
+            self.ledger.settle(replaces_everybody=replaces, customer_list_id=customer_list_id)
 
-    def count_members_and_compact(self, *, refused_count: int = 0) -> None:
-        """Store the member count in `stats`. Compact the ledger if that is due. Call this once nothing is left to send.
-
-        `refused_count`: as `Ledger.settle_and_count_refused` returns it.
-        """
-        members = self.figures.people - self.counts["refused"] - refused_count
+    def count_members_and_compact(self) -> None:
+        """Store the member count in `stats`. Compact the ledger if that is due. Nothing may be left to send."""
+        members = self.figures.people + self._refused_change
         self.stats.members = None if self.ledger.state.may_have_unknown_people else members
-        rows = self.figures.to_send_count + refused_count
+        rows = self.figures.to_send_count
         oldest_leaver = 0
         if self.figures.mode != REPLACE_MODE:  # else the rows that were compared are void
             rows += self.counts["ledger_rows"]
             oldest_leaver = self.counts["oldest_leaver"]
-        self.ledger.compact_if_due(
-            member_count=members,
-            valid_row_count=rows,
-            oldest_leaver_plan=oldest_leaver,
-            refused_leavers_select=f"SELECT digest FROM {self._changes_table} WHERE op = 'out' AND digest IS NOT NULL",
-        )
+        self.ledger.compact_if_due(member_count=members, valid_row_count=rows, oldest_leaver_plan=oldest_leaver)

@@ -231,6 +231,23 @@ def run_at_statement(purpose: str, do: Callable[[], object]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def run_at_write(number: int, do: Callable[[], object]) -> Iterator[None]:
+    """Call `do` right before the `number`-th write (from 1) to an ad account is sent."""
+    left = [number]
+    send = Transport.send
+
+    def sent(transport: Transport, method: str, url: str, **given: Any) -> Any:
+        if method in ("POST", "PATCH") and "/ad_accounts/" in url:
+            left[0] -= 1
+            if left[0] == 0:
+                do()
+        return send(transport, method, url, **given)
+
+    with mock.patch.object(Transport, "send", sent):
+        yield
+
+
+@contextlib.contextmanager
 def record_log() -> Iterator[list[str]]:
     """Record the lines that the operator logs within the block."""
     lines: list[str] = []

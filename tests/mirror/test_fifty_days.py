@@ -13,21 +13,12 @@ from tests.campaigns import amount
 from tests.emulators.pinterest import Call, When
 from tests.exporting import digest
 from tests.mirror.days import LEDGER, Death, World
+from tests.mirror.model import EVERYBODY, HOW, choose_next_people
 from tests.mirror.test_withholding import set_lists
 
 DAYS = amount(25, quick=5)
-EVERYBODY = [f"person{number}@shop.example" for number in range(150)]
 CONTROL = ControlGroup(percent=Decimal(20), salt="spring")
-HOW = ("before", "midway", "after")
 SETTLED = f"(SELECT plan FROM {LEDGER} WHERE op IN ('settled', 'replaced'))"
-
-
-def choose_next_people(people: set[str], dice: random.Random) -> set[str]:
-    """Some leave, some join, some who had left come back; now and then nothing changes."""
-    if dice.random() < 0.1:
-        return people
-    stay = {person for person in sorted(people) if dice.random() > 0.08}
-    return stay | {dice.choice(EVERYBODY) for _ in range(dice.randrange(12))}
 
 
 def count_unsettled(world: World) -> int:

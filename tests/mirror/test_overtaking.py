@@ -8,34 +8,16 @@ from unittest import mock
 
 import pytest
 
-from td_pinterest_op.http.transport import Transport
 from tests.campaigns import campaign
 from tests.emulators.pinterest.faults import Answer, Fault
 from tests.exporting import digests, people
-from tests.mirror.days import BATCH, Attempt, World, run_at_statement
+from tests.mirror.days import BATCH, Attempt, World, run_at_statement, run_at_write
 
 WAIT = 30
 OUTCOME = (
     ". Nothing was sent of this plan",
     " of this plan. The ledger marks these people as unsettled, and the next run corrects them",
 )
-
-
-@contextlib.contextmanager
-def run_at_write(number: int, do: Callable[[], object]) -> Iterator[None]:
-    """Call `do` right before the `number`-th write (from 1) to an ad account is sent."""
-    left = [number]
-    send = Transport.send
-
-    def sent(transport: Transport, method: str, url: str, **given: Any) -> Any:
-        if method in ("POST", "PATCH") and "/ad_accounts/" in url:
-            left[0] -= 1
-            if left[0] == 0:
-                do()
-        return send(transport, method, url, **given)
-
-    with mock.patch.object(Transport, "send", sent):
-        yield
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ MOST_MEMORY = 700_000_000
 MOST_STAGES = 25
 # Times people, lists and ledger, on a day without compaction and refusals.
 MOST_ROWS = 4
-ADDED_BY_REFUSALS = ("note whom Pinterest refused to add", "note who may be in the audience still")
+ADDED_BY_REFUSALS = ("note whom Pinterest refused", "count them")
 MOST_PLACES = 1
 
 

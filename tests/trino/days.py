@@ -1,5 +1,6 @@
 """Runs days of the mirror on a Trino server: the operator's statements, with people generated there."""
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -70,7 +71,7 @@ class TrinoJobs(MirrorJobs):
     def read_rows_as_dicts(self, purpose: str, statement: str) -> list[dict[str, Any]]:
         return self._run_statement(purpose, statement).rows
 
-    def list_tables_and_drop_leftovers(self, *, now: float) -> dict[str, ListedTable]:
+    def list_tables(self) -> dict[str, ListedTable]:
         if self.now == BEGIN + _DAY:
             return {}
         columns = run(self.server, f"SELECT * FROM {LEDGER} LIMIT 0").columns
@@ -143,12 +144,19 @@ class Days:
             lists={name: JobOrQuery(query=query) for name, query in _LISTS.items()} if self.withholds else {},
             stats=self.stats,
         )
-        mirror.ledger.load_state(now=float(jobs.now), may_create=True)
+        mirror.ledger.check_table(jobs.list_tables().get(LEDGER))
+        mirror.ledger.create_if_missing()
+        mirror.ledger.load_state(now=float(jobs.now))
         with mock.patch.object(hashed_query, "run_or_await_job", self._read_columns):
-            mirror.write_and_count_changes()
+            people = mirror.describe_queries()
+        mirror.compare_with_ledger(people, mirror.hash_and_withhold(people))
+        mirror.count_changes()
         mirror.write_and_read_plan("5")
         mirror.ledger.find_newer_plan()
-        mirror.settle_plan_and_compact("5", refused=[bytes(32)], keeps_unsure_leavers=True)
+        # One of those who join.
+        refused = hashlib.sha256(f"person{self.first + self.people - 1}@shop.example".encode()).digest()
+        mirror.settle_plan("5", refused_joiners=[] if self.withholds else [refused], refused_leavers=[])
+        mirror.count_members_and_compact()
         mirror.close()
         return jobs
 

@@ -12,26 +12,29 @@ from td_pinterest_op.audiences.actions.audience_action import Step, get_list_id
 from td_pinterest_op.audiences.actions.members import MembersAction
 from td_pinterest_op.audiences.list_name import parse_list_name
 from td_pinterest_op.audiences.lookup import find_audiences_by_name, find_used_list
+from td_pinterest_op.audiences.sender import MAX_HALVINGS
 from td_pinterest_op.errors import (
     NOTHING_CHANGED,
     AudienceError,
-    ExportError,
-    PinterestError,
+    RecordsRefusedError,
+    RequestRefusedError,
 )
-from td_pinterest_op.mirroring.ledger import JOINERS, LEAVERS, REPLACE_MODE, REPLACEMENT, UNSURE_LEAVERS, Ledger
+from td_pinterest_op.mirroring.ledger import JOINERS, LEAVERS, REPLACE_MODE, REPLACEMENT, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorWarehouseSteps
 from td_pinterest_op.mirroring.plan_guard import PlanGuard
 from td_pinterest_op.pinterest.api import Audience
 from td_pinterest_op.records.limits import check_export_limits
-from td_pinterest_op.records.prepared import Batch, PreparedRecords
+from td_pinterest_op.records.prepared import PreparedRecords
 from td_pinterest_op.redaction.secret import escape_and_quote
-from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.treasure_data.job import JobOrQuery
 
 log = logging.getLogger(__name__)
+
+# Fewer records that Pinterest refuses are each found, and so hinder nobody else, if the plan has no others either.
+_REFUSALS_TO_BLAME_REQUEST = 64
 
 
 class Mirror(MembersAction):
@@ -69,9 +72,9 @@ class Mirror(MembersAction):
         )
         self._guard = PlanGuard(ledger=self._ledger, stats=self.stats, client=self._client)
         self._plan: Mapping[str, PreparedRecords] = {}
-        # Refused records of the plan, each as a batch of one.
-        self._refused: dict[str, list[Batch]] = {JOINERS: [], LEAVERS: []}
-        self._keeps_unsure_leavers = False  # whether Pinterest refused to remove each of them
+        # A refused record ends no sending: it is void, and the run fails once its plan is settled, if it must.
+        self._sender.settings = replace(self._settings, ignore_invalid_records=True)
+        self._refused: dict[str, list[bytes]] = {JOINERS: [], LEAVERS: []}  # digests, once they were sent
 
     def find_and_check_audience(self) -> None:
         """Find the audience that mirrors the query, and keep it for the steps. A first run may find none.
@@ -106,7 +109,13 @@ class Mirror(MembersAction):
         if audience:
             self._ledger.jobs.audience_id = audience.id
         with contextlib.closing(self._run):
-            self._ledger.load_state(now=self.services.timing.now(), may_create=not self._settings.dry_run)
+            now = self.services.timing.now()
+            tables = self._ledger.jobs.list_tables()
+            self._ledger.jobs.drop_leftover_tables(tables, now=now)
+            self._ledger.check_table(tables.get(self._ledger.name))
+            if not self._settings.dry_run:
+                self._ledger.create_if_missing()
+            self._ledger.load_state(now=now)
             if audience:
                 # How many people may be in it, by the greater of Pinterest's two counts. For some time, the size of an
                 # audience is unknown or 0, whoever is in it.
@@ -118,7 +127,10 @@ class Mirror(MembersAction):
                 if uploaded is not None or dummies is not None:
                     people = max(max(people or 0, uploaded or 0) - (dummies or 0), 0)
                 self._run.check_ledger_and_first_run(customer_list_id=get_list_id(audience), audience_size=people)
-            self.people_query = self._run.write_and_count_changes()
+            self.people_query = self._run.describe_queries()
+            digests_table = self._run.hash_and_withhold(self.people_query)
+            self._run.compare_with_ledger(self.people_query, digests_table)
+            self._run.count_changes()
             check_export_limits(self._settings, self.stats)
             self._run.check_leave_ratio()
             yield PreparedRecords()
@@ -182,67 +194,65 @@ class Mirror(MembersAction):
         self.stats.mirror = replace(self._run.figures, plan=self._ledger.state.number)
 
     def _remove_leavers(self) -> None:
-        audience = self._existing_audience
-        self._sender.on_refused = self._refused[LEAVERS].append
-        with self._guard.fail_if_overtaken(LEAVERS):
-            self._send_records(audience, self._plan[LEAVERS], adds=False)
-            unsure = self._plan[UNSURE_LEAVERS]
-            if not unsure.record_count:
-                return
-            # Pinterest may have refused to add some of them, whom it then refuses to remove. But a refusal of each may
-            # be about the request: then they stay unsure.
-            sent = self.stats.sent
-            sender = self._sender
-            self._sender = replace(sender, on_refused=lambda _: None, accepts_refusals=True)
-            self._send_records(audience, unsure, adds=False)
-            self._sender = sender
-            self._keeps_unsure_leavers = self.stats.sent == sent
-            if self._keeps_unsure_leavers:
-                log.warning(
-                    "Pinterest refused to remove each of %s whom a failed run may have added: the next run asks again",
-                    format_count(unsure.record_count, "person", "people"),
-                )
+        self._send_changes(LEAVERS)
 
     def _add_joiners(self) -> None:
-        self._sender.on_refused = self._refused[JOINERS].append
-        try:
-            with self._guard.fail_if_overtaken(JOINERS):
-                self._send_records(self._existing_audience, self._plan[JOINERS], adds=True)
-        except ExportError:
-            # The plan is not settled, but the refused joiners are not in the audience. A signal leaves no time.
-            if not shutdown.is_requested():
-                with contextlib.suppress(ExportError):
-                    self._ledger.insert_refused_digests(self._refused_joiner_digests, is_plan_settled=False)
-            raise
+        self._send_changes(JOINERS)
 
-    @property
-    def _refused_joiner_digests(self) -> list[bytes]:
-        return [digest for record in self._refused[JOINERS] for _, digest in record.parts]
+    def _send_changes(self, kind: str) -> None:
+        """Send the plan's changes of a `kind`: JOINERS or LEAVERS."""
+        self._sender.refusals_to_blame_request = _REFUSALS_TO_BLAME_REQUEST
+        with self._guard.fail_if_overtaken(kind):
+            self._send_records(self._existing_audience, self._plan[kind], adds=kind == JOINERS)
+        self._note_refused(kind)
+
+    def _note_refused(self, kind: str) -> None:
+        self._refused[kind] = [digest for record in self._sender.refused for _, digest in record.parts]
+        self._sender.refused.clear()
 
     def _replace_members(self) -> None:
         # A retry goes on with an unused list of its session key. Each plan gets a key of its own, so that none goes on
         # with the list of another.
         key = f"{self._session_task_key} {self._ledger.state.number}"
         self._session_task_key = hashlib.sha256(key.encode()).hexdigest()[:8]
-        self._sender.on_refused = self._refused[JOINERS].append
         with self._guard.fail_if_overtaken(REPLACEMENT):
             audience = self._require_usable_audience(self._existing_audience.id)
             for step in self._plan_replacement(audience, self._plan[JOINERS]):
                 step.run()
+        self._note_refused(JOINERS)
         self.stats.members = None  # known once the plan is settled
 
     def _settle_sent_plan(self) -> None:
         with self._guard.fail_if_overtaken():
             self._guard.require_newest_plan()
-        refused = self._refused[LEAVERS]
-        if refused:
-            raise PinterestError(
-                f"Pinterest refused to remove {format_count(len(refused), 'record')} (400) from the audience. All else "
-                "was sent; the next run sends the plan again. If that fails too, set rebuild: true for one run"
-            )
         # The list that the audience uses now: after a replace, the new one.
-        self._run.settle_plan_and_compact(
+        self._run.settle_plan(
             self.stats.customer_list_id or "",
-            refused=self._refused_joiner_digests,
-            keeps_unsure_leavers=self._keeps_unsure_leavers,
+            refused_joiners=self._refused[JOINERS],
+            refused_leavers=self._refused[LEAVERS],
         )
+        self._run.count_members_and_compact()
+        self._fail_if_refused()
+
+    def _fail_if_refused(self) -> None:
+        """Raise an error about the records that Pinterest refused, if the run must not end well."""
+        added = format_count(len(self._refused[JOINERS]), "record")
+        removed = format_count(len(self._refused[LEAVERS]), "record")
+        refused = len(self._refused[JOINERS]) + len(self._refused[LEAVERS])
+        label = self._existing_audience.label
+        subjects = [self._existing_audience.subject]
+        sent = f"All else of the plan was sent ({format_count(self.stats.sent, 'record')}), and it is settled"
+        if not self.stats.sent and refused >= 2**MAX_HALVINGS:
+            raise RequestRefusedError(
+                f"Pinterest refused all {refused:,} records of the plan for {label} (400): the cause may be the "
+                "request, not its records",
+                sent="The plan is settled: the next run asks again",
+                subjects=subjects,
+            )
+        if refused and not self._settings.ignore_invalid_records:
+            raise RecordsRefusedError(
+                f"Pinterest refused to add {added} to {label}, and to remove {removed} from it (400)",
+                sent=sent,
+                advice="Set ignore_invalid_records: true to skip and count such records",
+                subjects=subjects,
+            )

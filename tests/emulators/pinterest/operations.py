@@ -158,7 +158,9 @@ def _batch(request: ApiRequest, body: Mapping[str, Any], *, required: bool) -> S
         records = []
     if switches.max_records is not None and len(records) > switches.max_records:
         raise too_large(switches.max_records, status=int(switches.max_records_answer))
-    poison = {bytes.fromhex(digest) for digest in switches.poison}
+    removes = body.get("operation_type") == "REMOVE"
+    refused = switches.refused_to_remove if removes else switches.refused_to_add
+    poison = {bytes.fromhex(digest) for digest in switches.poison | refused}
     if any(not poison.isdisjoint(record) for record in records):
         raise invalid("some of the records cannot be processed")
     return records

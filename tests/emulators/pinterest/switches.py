@@ -39,6 +39,7 @@ class Switches:
     limits: requests a minute by category (ads_write, ads_read, org_read); a category that is left out is unlimited.
     echo_records_in_errors: refusals of a request with records quote the first three of them.
     poison: hex digests that no batch may hold: it is answered 400, and nothing of it is applied.
+    refused_to_add, refused_to_remove: the same, of batches that add, and of those that remove.
     max_records: more in one request are answered `max_records_answer`: "413" or "400".
     batches_at_once: more batches for one list at the same time are answered 429; every batch takes half a real second,
         so that they meet.
@@ -77,6 +78,8 @@ class Switches:
     limits: Mapping[str, int] = field(default_factory=dict)
     echo_records_in_errors: bool = False
     poison: frozenset[str] = frozenset()
+    refused_to_add: frozenset[str] = frozenset()
+    refused_to_remove: frozenset[str] = frozenset()
     max_records: int | None = None
     max_records_answer: str = "413"
     batches_at_once: int | None = None
@@ -96,4 +99,4 @@ class Switches:
         for name, value in values.items():
             if name not in {known.name for known in fields(self)}:
                 raise ValueError(f"there is no switch called {name}")
-            setattr(self, name, frozenset(value) if name in ("poison", "redirect_uris") else value)
+            setattr(self, name, frozenset(value) if isinstance(getattr(self, name), frozenset) else value)
