@@ -18,7 +18,7 @@ def run_activation(
     """Run the workflow as the console starts it; returns the only audience's id."""
     log = log_activation(run, services, project, emails, later=later, **console)
     (audience,) = services.pinterest.audiences.values()
-    assert f"rows were read (audience {audience.id})." in log
+    assert f"Audience {audience.id}: " in log
     return audience.id
 
 
@@ -75,5 +75,5 @@ def test_dry_activation_says_that_nothing_was_written(run: Run, services: Servic
     edit_file(project / "config" / "activation.yml", ("  type: pinterest", "  type: pinterest\n  dry_run: true"))
     log = log_activation(run, services, project, people(5), later="add")
     summary = 'Dry run: would create audience "Likely buyers" with 5 records; nothing was written.'
-    assert f"{summary} 5 rows were read (audience not created)." in log
+    assert f"{summary} Audience not created: 5 rows read, 0 rows invalid." in log
     assert not services.pinterest.audiences
