@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -219,14 +220,16 @@ def _render_with_shipped_comments(
     first = next(number for number, line in enumerate(lines) if not line.startswith("#"))
     last = next(number for number, line in enumerate(reversed(lines)) if not line.startswith("#"))
     text = "".join(lines[:first])
+    comments = dict(re.findall(r"^(\w+): .*?    # (.+)$", "".join(lines), re.MULTILINE))
     for key, value in values.items():
         if not is_environment:
             _require_no_template(value)
             value = replace_in_texts(value, "$", "$$")
         dumped = dump_yaml({key: value})
         setting = EXPORT_SETTINGS.by_name.get(key)
-        if setting and setting.comment and dumped.count("\n") == 1:
-            dumped = f"{dumped.rstrip()}    # {setting.comment}\n"
+        comment = comments.get(key, setting.comment if setting else "")
+        if comment and dumped.count("\n") == 1:
+            dumped = f"{dumped.rstrip()}    # {comment}\n"
         text += dumped
     return (text + ("".join(lines[len(lines) - last :]) if tail else "")).encode()
 

@@ -60,6 +60,17 @@ def end_on_signals() -> Iterator[list[int]]:
         clear_request()
 
 
+@contextlib.contextmanager
+def ignore_signals() -> Iterator[None]:
+    """Within the `with` block, ignore SIGTERM and SIGINT. For what takes a moment, and must not be half done."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def request_end(reason: str) -> None:
     """Ask the run to end. Its error names the `reason`, such as the signal "SIGTERM"."""
     global _end_reason

@@ -26,6 +26,7 @@ from td_pinterest_op.cli.project_folder import (
     require_room_for_job,
 )
 from td_pinterest_op.errors import StoppedError
+from td_pinterest_op.runtime import shutdown
 
 
 @options.command(
@@ -129,16 +130,20 @@ def init(
     elif project.action and credentials.sources.keys() >= set(needed) and asks:
         question = "Then try it in a dry run? Nothing is written to Pinterest"
         dry_run = click.confirm(question, default=False, err=True)
-    is_right = create_and_check_project(folder, project, common)
-    try:
-        if dry_run:
+    # So that no signal is answered by "stopped" when the files are there.
+    with shutdown.ignore_signals():
+        is_right = create_and_check_project(folder, project, common)
+        if not dry_run:
+            print_next_commands(folder, project, common)
+    if dry_run:
+        try:
             # Only the plan is wanted, and the history keeps runs.
             settings = {**project.settings, "history": None, "dry_run": True}
             params = {"query": query, **project.td} if query else {}
             of_run = credentials.build_task(result_settings=settings, **params)
             screen.print_line(str(run_export_task(of_run, credentials, common)["summary"]))
-    finally:  # the folder stays if the dry run fails
-        print_next_commands(folder, project, common)
+        finally:  # the folder stays if the dry run fails
+            print_next_commands(folder, project, common)
     return 0 if is_right else 1
 
 

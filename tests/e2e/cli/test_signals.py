@@ -2,11 +2,13 @@
 
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from td_pinterest_op.cli import screen
+from td_pinterest_op.cli.new_files import write_new_files
 from tests.emulators.pinterest import AD_ACCOUNT_ID, REFRESH_TOKEN, Call, When
 from tests.exporting import Services, people
 from tests.unit.cli.running import Terminal
@@ -52,6 +54,21 @@ def test_signal_during_an_exchange_of_tokens_ends_a_command_that_has_stored_the_
     assert token != REFRESH_TOKEN
     assert token in services.pinterest.tokens.refresh_tokens()
     assert services.pinterest.state()["lists"] == before
+
+
+def test_ctrl_c_while_init_writes_its_files_changes_nothing(
+    at_terminal: Terminal, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def write_and_interrupt(folder: Path, contents: Mapping[str, bytes]) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        write_new_files(folder, contents)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("td_pinterest_op.cli.project_folder.write_new_files", write_and_interrupt)
+    ran = at_terminal("init", tmp_path / "new", "--yes", "--action", "clear", "--audience", services.audience())
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "new" / "pinterest_export.dig").is_file()
+    assert "digdag run" in ran.err
 
 
 @pytest.mark.parametrize(
