@@ -35,7 +35,7 @@ from td_pinterest_op.redaction.secret import defuse_templates, escape_for_messag
 # `missing`: the key is left out. `unknown`: there is no such key. `value`: the value is not allowed, whatever the other
 # settings are. `environment`: a variable is missing. `misplaced`: it is beside result_settings. `columns`: a query
 # selects wrong ones. `wrong`: any other. Warnings: `unused`: the action does not use it. `digits`: an id may lack some.
-ProblemCode = Literal["wrong", "missing", "unknown", "value", "environment", "misplaced", "columns", "unused", "digits"]
+ProblemCode = Literal["wrong", "missing", "unknown", "value", "environment", "misplaced", "unused", "digits"]
 Subject = tuple[str, str | None]
 """What an error is about: a label such as "audience", and its id or name, or None for an unknown one."""
 

@@ -4,9 +4,7 @@ Written for any Python 3: an old one must be able to read this far.
 """
 
 import importlib.util
-import re
 import sys
-from pathlib import Path
 
 MINIMUM_PYTHON = (3, 10)
 # Modules and the packages that bring them.
@@ -35,16 +33,3 @@ def check_python_and_packages():
             "td_pinterest_op needs packages that this Python ({}) does not have: {}. Install them, or run "
             "`td-pinterest bundle FOLDER` with --with-dependencies".format(sys.executable, ", ".join(missing))
         )
-
-
-def find_differing_copy_version(folder: Path, version: str) -> str:
-    """Return the version of the copy of this operator in a folder, or "" for no copy, or if it is `version`.
-
-    digdag appends the project's folder to Python's path: an installed operator runs in place of the folder's copy.
-    """
-    try:
-        text = (folder / "td_pinterest_op" / "__init__.py").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    match = re.search(r'^__version__ = "([\w.+-]+)"', text, re.MULTILINE)
-    return match.group(1) if match and match.group(1) != version else ""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from td_pinterest_op import __version__, requirements
+from td_pinterest_op import requirements
 from tests import children
 
 ROOT = Path(__file__).parent.parent.parent
@@ -39,21 +39,3 @@ def test_only_packages_that_are_missing_are_named_and_looking_for_them_imports_n
     monkeypatch.setattr(requirements, "REQUIRED_MODULES", modules)
     with pytest.raises(ImportError, match=r"does not have: not-there, nor-this\. Install them"):
         requirements.check_python_and_packages()
-
-
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [
-        ('"""Doc."""\n\n__version__ = "0.3.2"\n', "0.3.2"),
-        (f'__version__ = "{__version__}"\n', ""),
-        ("import os\n", ""),
-        (None, ""),
-    ],
-)
-def test_another_version_in_a_folder_is_found_without_importing_it(
-    tmp_path: Path, text: str | None, version: str
-) -> None:
-    if text is not None:
-        (tmp_path / "td_pinterest_op").mkdir()
-        (tmp_path / "td_pinterest_op" / "__init__.py").write_text(text)
-    assert requirements.find_differing_copy_version(tmp_path, __version__) == version
