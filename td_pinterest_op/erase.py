@@ -202,6 +202,11 @@ class _Erasure:
             "failed": [each.to_json() for each in failed],
         }
         log.info("receipt: %s", json.dumps(receipt))
+        if not ledgers:
+            log.info(
+                "`ledgers` names no ledger: a mirror counts these people as members until its next run removes them, "
+                "or, if they are not in its `suppress`, adds them again within `resend_days`"
+            )
         log.info("adds and mirrors send these people again, unless they are in the lists `suppress` of those tasks")
         if failure:
             raise failure

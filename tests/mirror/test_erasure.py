@@ -83,6 +83,19 @@ def test_erasure_deletes_people_from_ledgers_and_names_them_in_the_receipt(
     assert not mirror_world.run(3).sent
 
 
+def test_mirror_after_an_erasure_without_ledgers_counts_people_as_members_until_they_leave(
+    mirror_world: World, audience_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    erase(mirror_world, ledgers="")
+    assert "a mirror counts these people as members until its next run removes them" in caplog.text
+    assert mirror_world.run(1).stored["members"] == 200
+    assert mirror_world.members() == digests(199, first=1)
+    set_lists(mirror_world, suppress=ERASED)
+    ran = mirror_world.run(2)
+    assert (ran.sent, ran.stored["mirror"]["left"], ran.stored["members"]) == ({"REMOVE": 1}, 1, 199)
+    assert not mirror_world.run(3).sent
+
+
 @pytest.mark.parametrize(
     ("settings", "kind", "message"),
     [
