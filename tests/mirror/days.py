@@ -269,15 +269,17 @@ def record_log() -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def world(*, batch: int = BATCH) -> Iterator[World]:
-    """Run both emulators, with a mirror's task."""
+def world(
+    *, batch: int = BATCH, account_type: Callable[..., TreasureData] = TreasureData, world_type: type[World] = World
+) -> Iterator[World]:
+    """Run both emulators, with a mirror's task. `account_type`: makes the account of Treasure Data on a clock."""
     time = WarehouseTime(now=BEGIN.timestamp())
     emulated = Pinterest(clock=time.now, monotonic=time.now)
     with (
-        serve_td(state=TreasureData(clock=time.warehouse_now)) as (td, td_url),
+        serve_td(state=account_type(clock=time.warehouse_now)) as (td, td_url),
         serve_pinterest(state=emulated) as (pinterest, endpoint),
     ):
-        yield World(
+        yield world_type(
             td=td,
             pinterest=pinterest,
             time=time,

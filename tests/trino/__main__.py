@@ -5,9 +5,11 @@ import sys
 from collections.abc import Mapping
 
 from tests.mirror.days import COMPACTION
+from tests.mirror.model import Model
 from tests.trino.answers import differences
-from tests.trino.client import Cost
-from tests.trino.days import Days
+from tests.trino.client import Cost, run
+from tests.trino.days import LEDGER, Days
+from tests.trino.emulated import trino_world
 from tests.trino.engine import missing_requirement, run_engine
 
 MOST_MEMORY = 700_000_000
@@ -44,6 +46,7 @@ def main() -> None:
         broken += [f"withheld are {found}, not {expected}"] if found != expected else []
         broken += [f"{name} reads a table {times} times" for name, times in last.places.items() if times > MOST_PLACES]
         broken += differences(server)
+        run_random_days(server, options.random_days)
     for what in broken:
         print(f"out of bounds: {what}")
     sys.exit(bool(broken))
@@ -54,7 +57,20 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--people", type=int, default=1_000_000, help="how many, a multiple of 1,000 (a million)")
     parser.add_argument("--heap", type=int, default=7, help="GB of memory for the engine (7)")
     parser.add_argument("--days", type=int, nargs="+", default=[1, 30, 60], help="which to measure (1 30 60)")
+    parser.add_argument("--random-days", type=int, default=100, help="days of the mirror's model (100)")
     return parser.parse_args()
+
+
+def run_random_days(server: str, count: int) -> None:
+    """Run random days of the mirror's model. Raises AssertionError if the audience or the ledger is wrong."""
+    run(server, f"DROP TABLE IF EXISTS {LEDGER}")
+    with trino_world(server) as world:
+        model = Model(world=world, seed=1)
+        model.run_days(count)
+    print(
+        f"{count} random days: {model.complete} compared, {model.in_stop_mode} in stop mode with refused records, "
+        f"{model.deaths} crashes, {model.met} with two sessions"
+    )
 
 
 def _show(days: Days, costs: Mapping[str, Cost]) -> None:
