@@ -73,6 +73,14 @@ def shared_services() -> Iterator[Services]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def no_callback_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Ends the callbacks of a test, so that they hold no request of another; fails the test if one still waits."""
+    yield
+    if "shared_services" in request.fixturenames:
+        request.getfixturevalue("shared_services").pinterest.callbacks.end()
+
+
 @pytest.fixture(scope="module")
 def job_id(shared_services: Services, request: pytest.FixtureRequest) -> str:
     """A job whose result has as many people as the RECORDS of the test's module."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.emulators.pinterest.callbacks import Callbacks
 from tests.emulators.pinterest.calls import Call, CallLog
 from tests.emulators.pinterest.consent import Consent
 from tests.emulators.pinterest.faults import Answer, Fault, Faults, When
@@ -40,8 +41,15 @@ class Pinterest(World):
         self.tokens = Tokens(switches=switches, clock=clock)
         self.faults = Faults()
         self.calls = CallLog(clock=monotonic)
-        limits = RateLimits(switches=switches, clock=monotonic)
-        self._gate = Gate(world=self, tokens=self.tokens, faults=self.faults, calls=self.calls, limits=limits)
+        self.callbacks = Callbacks()
+        self._gate = Gate(
+            world=self,
+            tokens=self.tokens,
+            faults=self.faults,
+            calls=self.calls,
+            limits=RateLimits(switches=switches, clock=monotonic),
+            callbacks=self.callbacks,
+        )
 
     def app(self) -> web.Application:
         """The aiohttp application: the API under /v5, consent at /oauth/."""
@@ -59,13 +67,22 @@ class Pinterest(World):
         self.inject(Fault(effect=Answer(status=status), **requests))
 
     def on_request(self, callback: Callable[[Call], object], *, when: When = When.BEFORE) -> None:
-        """Call back at a moment of every request from now on, in a thread of its own; the request waits for it."""
-        self._gate.callbacks.append((when, callback))
+        """Call back at a moment of every request until the test ends, in a thread of its own; the request waits for it.
+
+        A callback that waits for something of the operator's does so with `callbacks.wait_while`.
+        """
+        self.callbacks.add(callback, when)
 
 
 @contextlib.contextmanager
 def serve_pinterest(*, state: Pinterest | None = None) -> Iterator[tuple[Pinterest, str]]:
-    """Serve on 127.0.0.1; yields the emulator and its endpoint, which ends in /v5."""
+    """Serve on 127.0.0.1; yields the emulator and its endpoint, which ends in /v5.
+
+    Raises AssertionError at the end if a callback of `on_request` still waits.
+    """
     pinterest = state or Pinterest()
     with serve(pinterest.app()) as url:
-        yield pinterest, url + PREFIX
+        try:
+            yield pinterest, url + PREFIX
+        finally:
+            pinterest.callbacks.end()

@@ -7,14 +7,14 @@ import contextlib
 import functools
 import hmac
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
 
 from tests.emulators.pinterest.ad_operations import AD_OPERATIONS
-from tests.emulators.pinterest.calls import Call, CallLog
+from tests.emulators.pinterest.callbacks import Callbacks
+from tests.emulators.pinterest.calls import CallLog
 from tests.emulators.pinterest.effects import Exchange, Outcome, drop, perform
 from tests.emulators.pinterest.faults import Faults, When
 from tests.emulators.pinterest.limits import Admission, RateLimits
@@ -42,14 +42,23 @@ _UNKNOWN = Operation(id="unknown", method="*", path="/{tail:.*}", category="org_
 class Gate:
     """Lets requests in and answers them; lives on the server's event loop."""
 
-    def __init__(self, *, world: World, tokens: Tokens, faults: Faults, calls: CallLog, limits: RateLimits) -> None:
+    def __init__(
+        self,
+        *,
+        world: World,
+        tokens: Tokens,
+        faults: Faults,
+        calls: CallLog,
+        limits: RateLimits,
+        callbacks: Callbacks,
+    ) -> None:
         self._world = world
         self._tokens = tokens
         self._faults = faults
         self._calls = calls
         self._limits = limits
         self._at_once: collections.Counter[str] = collections.Counter()
-        self.callbacks: list[tuple[When, Callable[[Call], object]]] = []
+        self._callbacks = callbacks
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of all operations; other requests are logged and refused too."""
@@ -95,10 +104,7 @@ class Gate:
         return admission
 
     async def _moment(self, exchange: Exchange, when: When) -> web.StreamResponse | None:
-        for moment, callback in list(self.callbacks):
-            if moment is when:
-                # In a thread, so that a callback may wait for anything; this request waits for it.
-                await asyncio.to_thread(callback, replace(exchange.call))
+        await self._callbacks.call(exchange.call, when)
         met = self._faults.meet(lambda fault: fault.when is when and fault.matches(exchange.call))
         if met is None:
             return None
