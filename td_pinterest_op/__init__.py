@@ -3,9 +3,8 @@
 The layers, from the entry points down. A module imports only from lines below its own, or from its own folder:
 
     cli/                    `td-pinterest`, for people: one module a command
-    history                 an entry point that a workflow names after `py>`
-    activation  many        the same
-    erase  export  status   the same, one operator each
+    activation  export  erasure  status  lift   the operators that a workflow names after `py>`, one class each
+    exporting/              an export from its settings to its statistics, and lists of exports
     audiences/              the actions, customer lists, sending in batches
     mirroring/              an audience that follows a query: the ledger, the plan, the statements
     withholding/            opt-outs, consent, control group: the rule in Python, for rows that are read here

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Add, Create, Mirror, Replace, find_action_spec
 from td_pinterest_op.audiences.request import get_raw_settings, naming_subjects_of
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.export import export_task
+from td_pinterest_op.exporting.export_run import export_task
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.settings.parse import ParsedSettings, parse_raw_settings, parse_values
 from td_pinterest_op.settings.table import CONSOLE_SETTING_NAMES

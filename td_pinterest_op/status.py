@@ -1,4 +1,4 @@
-"""The follow-up: `py>: td_pinterest_op.status.AudienceStatus` in a .dig file, a day or two after an export.
+"""The follow-up: `py>: td_pinterest_op.status.PinterestStatus` in a .dig file, a day or two after an export.
 
 It reads audiences, checks them against limits, and writes nothing to Pinterest.
 """
@@ -32,7 +32,7 @@ from td_pinterest_op.task_runtime.task import Task, get_current_task, store_work
 log = logging.getLogger(__name__)
 
 
-class AudienceStatus:
+class PinterestStatus:
     """The operator that checks status and size of the audiences in `result_settings`."""
 
     def run(self) -> None:

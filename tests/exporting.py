@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from td_pinterest_op.export import export_task
+from td_pinterest_op.exporting.export_run import export_task
 from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
 from td_pinterest_op.stats import WITHHELD_REASONS
 from td_pinterest_op.task_runtime.task import Task

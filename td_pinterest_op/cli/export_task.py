@@ -12,7 +12,7 @@ from td_pinterest_op.cli import files, screen
 from td_pinterest_op.cli.connection import Credentials
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.errors import StoppedError
-from td_pinterest_op.export import export_task
+from td_pinterest_op.exporting.export_run import export_task
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
 from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.task import Task

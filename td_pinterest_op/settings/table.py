@@ -19,7 +19,7 @@ A setting is a field of a dataclass, and the field's name is the key. Each entry
 # Messages, `check`, the command line, entries of a list and activations follow by themselves.
 #
 # To add a setting of `pinterest_status` or `pinterest_erasure`: a field of its class; its use in status.py
-# (tests/unit/test_status.py) or erase.py (tests/e2e/test_erase.py); how it is read in
+# (tests/unit/test_status.py) or erasure.py (tests/e2e/test_erasure.py); how it is read in
 # tests/unit/settings/test_entry_points.py; a row in docs/reference.md ("Configuration"); a line in
 # workflows/config/status.yml or erasure.yml, and in CHANGELOG.md.
 import re

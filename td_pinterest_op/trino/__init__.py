@@ -5,7 +5,7 @@
 #    (tests/unit/run_history/test_history_table.py). What `td-pinterest sql` prints is a kind of cli/commands/sql.py
 #    (tests/e2e/cli/test_sql.py, docs/command-line.md). What a run issues is built here (tests/unit/trino/), or in the
 #    module that owns its table: in mirroring/ (tests/mirror/test_mirror.py), run_history/history_table.py
-#    (tests/unit/run_history/test_history_table.py) or erase.py (tests/e2e/test_erase.py).
+#    (tests/unit/run_history/test_history_table.py) or erasure.py (tests/e2e/test_erasure.py).
 # 2. Quote every name and text (treasure_data/quoting.py). Say what a statement of a run is for: in a comment
 #    `-- td_pinterest_op: ` (a mirror's `MirrorJobs` adds it), and for errors in `JobOrQuery.purpose`. Take the user's
 #    query by `require_one_statement`, and keep its first comments (`prepend_comments`, `find_first_comments`).

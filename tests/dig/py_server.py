@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 _LIBRARIES = ("backoff", "requests", "tdclient", "yaml")
 # Modules of the operator that tasks name.
-_OPERATOR = ("activation", "erase", "export", "history", "many", "status")
+_OPERATOR = ("activation", "erasure", "export", "lift", "status")
 # The largest message that Linux transfers at once.
 _MOST_BYTES = 200_000
 

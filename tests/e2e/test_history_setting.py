@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.erase import erase_people
+from td_pinterest_op.erasure import erase_people
 from td_pinterest_op.errors import AudienceError, EntriesError, ExportError, LimitError, PinterestError, SettingsError
-from td_pinterest_op.history import _open_history, compare_and_record_lift
-from td_pinterest_op.many import export_all_entries
+from td_pinterest_op.exporting.entry_runs import export_audiences
+from td_pinterest_op.lift import _open_history, compare_and_record_lift
 from td_pinterest_op.run_history.history_table import COLUMN_TYPES
 from td_pinterest_op.status import check_audiences
 from td_pinterest_op.task_runtime import outcome
@@ -170,10 +170,10 @@ def test_entry_of_several_writes_one_row_whatever_its_outcome(
     entry = {"name": "vip", "ad_account_id": AD_ACCOUNT_ID, "action": ADD, "query": "SELECT email FROM people"}
     entry |= {"audience_id": services.audience()} | changes
     shared = {"type": "pinterest", "audience_type": "customer_list", "history": TABLE}
-    whole = task_of(services, shared, audiences=[entry], database="crm", task_name="+pinterest_many+export")
+    whole = task_of(services, shared, audiences=[entry], database="crm", task_name="+pinterest_audiences+export")
     with pytest.raises(EntriesError) if error else contextlib.nullcontext():
-        export_all_entries(whole, services.time.timing)
-    expected = ("+pinterest_many+export vip", entry["audience_id"], "failed" if error else "success")
+        export_audiences(whole, services.time.timing)
+    expected = ("+pinterest_audiences+export vip", entry["audience_id"], "failed" if error else "success")
     assert read(services, "task", "audience_id", "outcome") == [expected]
     ((said,),) = read(services, "error")
     assert (error or "") in (said or "")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.erase import erase_people
+from td_pinterest_op.erasure import erase_people
 from td_pinterest_op.errors import StoppedError
 from td_pinterest_op.task_runtime.task import Task
 from tests.clock import FakeTime

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.errors import ExportError, InvalidRowsError, SettingsError
-from td_pinterest_op.many import export_all_entries
+from td_pinterest_op.exporting.entry_runs import export_audiences
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.task_runtime.task import Task
 from td_pinterest_op.treasure_data import tables
@@ -211,7 +211,7 @@ def test_each_entry_of_several_lists_its_own_rejected_rows(services: Services) -
     audiences = [{"name": name, "action": ADD, "audience_id": services.audience()} for name in ("a", "b")]
     settings = {"type": "pinterest", "ad_account_id": AD_ACCOUNT_ID, "audience_type": "customer_list"} | LISTS
     params = {"audiences": audiences, "result_settings": settings, "query": QUERY, "database": "crm"}
-    export_all_entries(
+    export_audiences(
         Task(params={"task_name": "+many+export", **params}, environ=services.environ), services.time.timing
     )
     assert Counter(row["task"] for row in read_rows(services)) == {"+many+export a": 4, "+many+export b": 4}

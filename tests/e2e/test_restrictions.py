@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from td_pinterest_op import many
 from td_pinterest_op.activation import build_activation_export_task
 from td_pinterest_op.errors import ExportError
-from td_pinterest_op.export import export_task
+from td_pinterest_op.exporting import entry_runs
+from td_pinterest_op.exporting.export_run import export_task
 from td_pinterest_op.task_runtime.task import Task
 from tests.e2e.audiences import ADD, CREATE, REPLACE
 from tests.e2e.restrictions import (
@@ -75,7 +75,7 @@ def test_restriction_in_an_entry_of_several_is_honoured_or_rejected(
         entry = {"name": "one", **settings, **(restriction if place == "entry" else {})}
         query = "SELECT email FROM people"
         task = make_task(services, action, query=query, audiences=[entry], result_settings=shared)
-        return error_of(lambda: many.export_all_entries(task, services.time.timing))
+        return error_of(lambda: entry_runs.export_audiences(task, services.time.timing))
 
     check_restrictions(services, action, run)
 

@@ -86,7 +86,7 @@ def workflow_server(services: Services) -> Iterator[tuple[DigdagSecrets, Mapping
 def server_project(project: Path, tmp_path: Path) -> Path:
     """The project in a folder with a server's name for that of a task of its project 1."""
     (tmp_path / "workspace").mkdir()
-    return project.rename(tmp_path / "workspace" / "1_pinterest_many_2_34_5678")
+    return project.rename(tmp_path / "workspace" / "1_pinterest_audiences_2_34_5678")
 
 
 def test_entries_on_a_server_share_one_exchange_of_tokens(services: Services, server_project: Path) -> None:

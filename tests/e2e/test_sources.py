@@ -9,8 +9,8 @@ import pytest
 
 from td_pinterest_op.activation import build_activation_export_task
 from td_pinterest_op.errors import EntriesError, SettingsError
-from td_pinterest_op.export import export_task
-from td_pinterest_op.many import export_all_entries
+from td_pinterest_op.exporting.entry_runs import export_audiences
+from td_pinterest_op.exporting.export_run import export_task
 from td_pinterest_op.task_runtime.task import Task
 from tests.e2e.audiences import ADD
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -45,7 +45,7 @@ def run_activation(services: Services, name: str, sql: str, **params: str) -> No
 
 def run_entry(services: Services, name: str, sql: str, **params: str) -> None:
     entry = {"name": "one", "query": "SELECT 1 AS email", **SETTINGS, name: sql, **params}
-    export_all_entries(Task(params={**PARAMS, "audiences": [entry]}, environ=services.environ), services.time.timing)
+    export_audiences(Task(params={**PARAMS, "audiences": [entry]}, environ=services.environ), services.time.timing)
 
 
 RUNS = [run_task, run_activation, run_entry]

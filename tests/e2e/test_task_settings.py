@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from td_pinterest_op.activation import build_activation_export_task
-from td_pinterest_op.erase import erase_people
+from td_pinterest_op.erasure import erase_people
 from td_pinterest_op.errors import SettingsError
-from td_pinterest_op.export import export_task
-from td_pinterest_op.many import export_all_entries
+from td_pinterest_op.exporting.entry_runs import export_audiences
+from td_pinterest_op.exporting.export_run import export_task
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.status import check_audiences
 from td_pinterest_op.task_runtime.task import Task
@@ -60,12 +60,12 @@ def test_missing_api_key_is_named_together_with_wrong_settings(services: Service
     "run",
     [
         export_task,
-        export_all_entries,
+        export_audiences,
         erase_people,
         check_audiences,
         lambda task, _: build_activation_export_task(task),
     ],
-    ids=["export", "many", "erase", "status", "activation"],
+    ids=["export", "list of exports", "erasure", "status", "activation"],
 )
 def test_console_hands_its_settings_to_no_task_as_text(
     services: Services, run: Callable[[Task, Timing], object]
@@ -132,7 +132,7 @@ def test_error_about_settings_names_the_ad_account_and_the_audience_that_they_na
     [
         (erase_people, {"ad_account_ids": [AD_ACCOUNT_ID], "colour": "red"}),
         (erase_people, {"ad_account_id": AD_ACCOUNT_ID, "colour": "red"}),
-        (export_all_entries, {"ad_account_id": AD_ACCOUNT_ID}),
+        (export_audiences, {"ad_account_id": AD_ACCOUNT_ID}),
         (lambda task, _: build_activation_export_task(task), {"ad_account_id": AD_ACCOUNT_ID}),
     ],
 )

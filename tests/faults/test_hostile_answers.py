@@ -13,7 +13,7 @@ import pytest
 from requests.auth import AuthBase
 
 from td_pinterest_op.audiences.actions import Add, Clear, Create, Delete, Remove, Replace
-from td_pinterest_op.erase import erase_people
+from td_pinterest_op.erasure import erase_people
 from td_pinterest_op.errors import ExportError, UnexpectedError
 from td_pinterest_op.http.transport import Response, Transport
 from td_pinterest_op.task_runtime.task import Task

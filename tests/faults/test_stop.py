@@ -89,7 +89,7 @@ def test_list_of_audiences_that_is_ended_midway_is_exact_when_it_is_repeated(
     ]
     shared = {"type": "pinterest", "audience_type": "customer_list"}
     task: dict[str, Any] = {
-        "operator": "td_pinterest_op.many.Many",
+        "operator": "td_pinterest_op.export.PinterestExport",
         "audiences": entries,
         "database": "crm",
         "at_once": 2,

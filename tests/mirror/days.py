@@ -17,7 +17,7 @@ from typing import Any
 from unittest import mock
 
 from td_pinterest_op.errors import ExportError, StoppedError
-from td_pinterest_op.export import export_task
+from td_pinterest_op.exporting.export_run import export_task
 from td_pinterest_op.http.transport import Transport
 from td_pinterest_op.task_runtime.task import Task
 from tests.clock import FakeTime

@@ -16,7 +16,7 @@ from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.findings import FileLine, Findings
 from td_pinterest_op.cli.lint.yaml_file import YamlBlock
 from td_pinterest_op.errors import SettingProblem, SettingsError
-from td_pinterest_op.many import build_entry_task, parse_at_once, parse_entries
+from td_pinterest_op.exporting.entries import build_entry_task, parse_at_once, parse_entries
 from td_pinterest_op.redaction.secret import replace_in_texts
 from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import (
@@ -35,15 +35,13 @@ _R = TypeVar("_R")
 
 PACKAGE_PREFIX = "td_pinterest_op."
 EXPORT_CLASS = "td_pinterest_op.export.PinterestExport"
-AUDIENCES_CLASS = "td_pinterest_op.many.Many"
 ACTIVATION_CLASS = "td_pinterest_op.activation.PinterestActivation"
 SETTINGS_TABLE_BY_CLASS: Mapping[str, SettingsTable[Any] | None] = {
     EXPORT_CLASS: EXPORT_SETTINGS,
-    AUDIENCES_CLASS: EXPORT_SETTINGS,
     ACTIVATION_CLASS: EXPORT_SETTINGS,
-    "td_pinterest_op.erase.PinterestErase": ERASURE_SETTINGS,
-    "td_pinterest_op.status.AudienceStatus": STATUS_SETTINGS,
-    "td_pinterest_op.history.Lift": None,
+    "td_pinterest_op.erasure.PinterestErasure": ERASURE_SETTINGS,
+    "td_pinterest_op.status.PinterestStatus": STATUS_SETTINGS,
+    "td_pinterest_op.lift.PinterestLift": None,
 }
 """The classes that a workflow may name, each with the settings of its tasks, or None for one without."""
 
@@ -106,7 +104,10 @@ def _separate_known(members: Mapping[Any, Any]) -> _Known:
 
 
 def check_task(block: YamlBlock, class_name: str, findings: Findings, *, exports_settings: bool) -> None:
-    """Add findings about a task's block. `exports_settings`: whether an `_export` of the file has `result_settings`."""
+    """Add findings about a task's block.
+
+    `exports_settings`: whether an `_export` of the file has `result_settings` or `audiences`.
+    """
     table = SETTINGS_TABLE_BY_CLASS[class_name]
     if table:
         _TaskChecker(block, class_name, table, findings, exports_settings=exports_settings).check()
@@ -135,7 +136,7 @@ class _TaskChecker:
 
     def check(self) -> None:
         task = self._build_task()
-        if self._class_name == AUDIENCES_CLASS:
+        if self._class_name == EXPORT_CLASS and "audiences" in self._block:
             self._check_entries(task)
         elif self._class_name == ACTIVATION_CLASS:
             self._check_activation(task)
@@ -208,7 +209,7 @@ class _TaskChecker:
     def _check_entries(self, task: Task) -> None:
         self._call_and_report(parse_at_once, task)
         listed = self._block.get("audiences")
-        if "audiences" not in self._block or (is_unknown(listed) and not isinstance(listed, list)):
+        if is_unknown(listed) and not isinstance(listed, list):
             return
         if isinstance(listed, list):
             # A place in the list stays one, since messages count them.

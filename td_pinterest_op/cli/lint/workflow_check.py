@@ -110,6 +110,7 @@ def _find_operator_tasks(root: YamlBlock) -> Iterator[YamlBlock]:
 
 def _check_blocks(root: YamlBlock, path: Path, findings: Findings) -> None:
     exported = [block.get_block("_export") for block in root.walk_blocks() if "_export" in block]
+    exports_settings = any(not exports.keys().isdisjoint(("result_settings", "audiences")) for exports in exported)
     for block in root.walk_blocks():
         if FOR_THIS_RUN_PARAMETER in block:
             message = f"{FOR_THIS_RUN_PARAMETER} is for one run: pass it with -p, and leave it out of the workflow"
@@ -124,9 +125,7 @@ def _check_blocks(root: YamlBlock, path: Path, findings: Findings) -> None:
             _check_plain_secrets(settings, set(_SECRET_NAMES), findings)
             for member in ("result_settings", "audiences", "_env"):
                 _check_ids(block.get(member), block.find_place(member), findings)
-            check_task(
-                block, name, findings, exports_settings=any("result_settings" in exports for exports in exported)
-            )
+            check_task(block, name, findings, exports_settings=exports_settings)
         elif "td>" in block:
             _check_td_task(block, path, findings)
     for exports in exported:

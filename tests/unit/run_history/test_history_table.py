@@ -109,7 +109,7 @@ ANSWERS = {
 
 
 def test_two_entries_of_one_session_for_one_audience_are_two_runs(warehouse: Warehouse) -> None:
-    for task in ("+pinterest_many+each+one", "+pinterest_many+each+two"):
+    for task in ("+pinterest_audiences+each+one", "+pinterest_audiences+each+two"):
         write(warehouse, SESSION | dict(build_run_row(statistics())) | {"task": task})
         write(warehouse, FAILED | {"task": task})
     for name in ("rejected", "failed"):

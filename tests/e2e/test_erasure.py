@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op import erase
-from td_pinterest_op.erase import erase_people
+from td_pinterest_op import erasure
+from td_pinterest_op.erasure import erase_people
 from td_pinterest_op.errors import (
     AccountError,
     InvalidRowsError,
@@ -24,7 +24,7 @@ from tests import guard
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Answer, Call, Fault
 from tests.exporting import SESSION, TASK_NAME, Services, digests, people
 
-ERASE = "td_pinterest_op.erase.PinterestErase"
+ERASE = "td_pinterest_op.erasure.PinterestErasure"
 OTHERS = ("549755885176", "549755885177")
 ACCOUNTS = (AD_ACCOUNT_ID, *OTHERS)
 
@@ -100,7 +100,7 @@ def test_list_that_is_made_during_the_erasure_is_erased_too(
         make_list()
         return open_job_rows(*given, **more)
 
-    monkeypatch.setattr(erase, "open_job_rows", read_people)
+    monkeypatch.setattr(erasure, "open_job_rows", read_people)
     pinterest.on_request(make_second_list)
     stored = run_erasure(services)
     assert len(made) == 3

@@ -22,7 +22,7 @@ _export:
   for_each>: {{group: "${{groups}}"}}
   _parallel: true
   _do:
-    py>: td_pinterest_op.many.Many
+    py>: td_pinterest_op.export.PinterestExport
     at_once: 2
     audiences: ${{group}}
     database: ${{td.database}}

@@ -1,4 +1,4 @@
-"""Erasure: `py>: td_pinterest_op.erase.PinterestErase` in a .dig file.
+"""Erasure: `py>: td_pinterest_op.erasure.PinterestErasure` in a .dig file.
 
 It removes a query's people from every customer list of several ad accounts, and from the ledgers of mirrors. Lists that
 no audience uses are included: they keep their members, and cannot be deleted.
@@ -48,7 +48,7 @@ from td_pinterest_op.trino.withholding_sql import build_list_digests_select
 log = logging.getLogger(__name__)
 
 
-class PinterestErase:
+class PinterestErasure:
     """The operator that erases a query's people from the ad accounts in the settings."""
 
     def run(self) -> None:
@@ -135,7 +135,7 @@ class _Erasure:
         with contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
             services.tokens.get_token()
-            targets = self._add_lists_not_yet_targeted()
+            targets = self._find_new_lists()
             query, prepared = self._read_people(source, spool)
             requests = len(targets) * math.ceil(stats.unique / settings.limit_records_per_request)
             log.info(
@@ -158,7 +158,7 @@ class _Erasure:
                     )
                 # A replace may have made a list meanwhile. Listings may lag.
                 services.client.rate_limiter.wait(sum(POLL_WAITS))
-                targets = self._add_lists_not_yet_targeted()
+                targets = self._find_new_lists()
                 if not targets:
                     break
         failed = [each for each in (*self.targets, *self.unread) if each.reason]
@@ -253,7 +253,7 @@ class _Erasure:
         purpose = "delete people from a mirror's ledger"
         run_statement_job(self.services.treasure_data, _build_source(source, query, statement, purpose))
 
-    def _add_lists_not_yet_targeted(self) -> list[_ListRemovalResult]:
+    def _find_new_lists(self) -> list[_ListRemovalResult]:
         known = {each.customer_list_id for each in self.targets}
         unread = {each.ad_account_id for each in self.unread}
         found: list[_ListRemovalResult] = []

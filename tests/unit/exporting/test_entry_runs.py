@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from td_pinterest_op import many
 from td_pinterest_op.audiences.actions import Add
 from td_pinterest_op.errors import AccountError, EntriesError, SettingsError, StoppedError
+from td_pinterest_op.exporting import entry_runs
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.table import SETTINGS_FOR_ALL_ENTRIES
 from td_pinterest_op.task_runtime.process import GuardedTaskRun
@@ -20,7 +20,7 @@ from td_pinterest_op.task_runtime.task import Task
 from tests.emulators.pinterest import AD_ACCOUNT_ID, Call
 from tests.exporting import Services, digests, people
 
-WORKFLOWS = Path(__file__).parent.parent.parent / "workflows"
+WORKFLOWS = Path(__file__).parent.parent.parent.parent / "workflows"
 ADD = Add.action.name
 PEOPLE = "SELECT * FROM (VALUES ('person0@shop.example'), ('person1@shop.example')) AS t(email)"
 FIRST = "SELECT 'PERSON0@shop.example' AS email"
@@ -50,7 +50,7 @@ def task_of(services: Services, *entries: object, **params: Any) -> Task:
 
 def run(services: Services, *entries: object, **params: Any) -> dict[str, Any]:
     """Run all entries; return the statistics of each by name."""
-    stored = many.export_all_entries(task_of(services, *entries, **params), services.time.timing)
+    stored = entry_runs.export_audiences(task_of(services, *entries, **params), services.time.timing)
     assert all((each["ok"], each["error"]) == (True, "") for each in stored.values())
     return {name: each["statistics"] for name, each in stored.items()}
 
@@ -154,7 +154,7 @@ def test_text_beside_an_activation_id_is_an_error_that_names_it(
 ) -> None:
     params = {"database": "sandbox", "result_settings": COMMON, "activation_id": 7, **given}
     with pytest.raises(SettingsError, match=rf"^{named}.* is text beside an activation_id"):
-        many.export_all_entries(Task(params=params, environ=services.environ), services.time.timing)
+        entry_runs.export_audiences(Task(params=params, environ=services.environ), services.time.timing)
     assert (services.td.requests, services.pinterest.calls.all()) == ([], [])
 
 
@@ -209,7 +209,7 @@ def test_bug_fails_one_entry_without_its_text(services: Services, monkeypatch: p
     def fail_at_once(*_: object) -> None:
         raise ValueError("person@shop.example is odd")
 
-    monkeypatch.setattr(many, "run_request", fail_at_once)
+    monkeypatch.setattr(entry_runs, "run_request", fail_at_once)
     assert "vip: ValueError at " in fail(services, entry(audience_id="7"))
 
 

@@ -1,4 +1,4 @@
-"""The comparison with a control group: `py>: td_pinterest_op.history.Lift` in a .dig file.
+"""The comparison with a control group: `py>: td_pinterest_op.lift.PinterestLift` in a .dig file.
 
 A workflow has its settings in `_export` as `lift`, since the queries before this task use them too.
 """
@@ -29,7 +29,7 @@ from td_pinterest_op.treasure_data.tables import TABLE_TIME_LIMIT
 log = logging.getLogger(__name__)
 
 
-class Lift:
+class PinterestLift:
     """The operator that compares the conversions of the people who were sent with those of the control group."""
 
     def run(self) -> None:

@@ -1,0 +1,1 @@
+"""Exports: one, or those of a list of audiences, in threads."""
