@@ -57,6 +57,7 @@ class Credentials:
 
     environ: Mapping[str, str]  # the variables of a task
     sources: Mapping[str, str]  # where each was found, in words, by variable
+    secrets: frozenset[Secret] = frozenset()  # all that was found in any place, but the app's id, which is public
     env_file: Path | None = None
 
     def describe_sources(self) -> str:
@@ -161,14 +162,17 @@ def find_credentials(env_file: Path | None, environ: Mapping[str, str] = os.envi
     places = {ENVIRONMENT_SOURCE: environ, f"{LOCAL_SECRETS_SOURCE} ({folder})": local, f"the file {env_file}": in_file}
     values = dict(environ)
     sources = {}
+    secrets = set()
     for place, found in reversed(places.items()):  # the first place takes precedence
         for variable in (*SECRETS_BY_VARIABLE, *_NON_SECRET_VARIABLES):
             if value := found.get(variable, "").strip():
                 values[variable] = value
                 sources[variable] = place
                 if variable in SECRETS_BY_VARIABLE:
-                    Secret(value)  # masked from here on
-    return Credentials(environ=values, sources=sources, env_file=env_file)
+                    secret = Secret(value)  # masked from here on
+                    if variable != "PINTEREST_CLIENT_ID":
+                        secrets.add(secret)
+    return Credentials(environ=values, sources=sources, secrets=frozenset(secrets), env_file=env_file)
 
 
 def open_services_with_options(common: CommonOptions) -> contextlib.AbstractContextManager[Services]:

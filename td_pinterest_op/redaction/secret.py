@@ -40,19 +40,7 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         self._value = value
-        value = value[:LONGEST_SECRET]
-        data = value.encode("utf-8", "surrogatepass")
-        encoded = (quote(data, safe=""), quote_plus(data))
-        escaped = json.dumps(value)[1:-1]
-        forms = (
-            value,
-            *encoded,
-            *(re.sub("%..", lambda escape: escape[0].lower(), each) for each in encoded),
-            escaped,
-            escaped.replace("/", r"\/"),
-            base64.b64encode(data).decode(),
-        )
-        _secret_forms.update(form.rstrip("=") for form in forms if len(form) >= _SHORTEST_MASKED_SECRET)
+        _secret_forms.update(build_secret_forms(value))
 
     def reveal(self) -> str:
         """Return the credential as plain text, for the request that needs it."""
@@ -73,6 +61,23 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._value)
+
+
+def build_secret_forms(value: str) -> set[str]:
+    """Return the forms in which a credential may stand in a text: plain, URL-encoded, as in JSON, and in base64."""
+    value = value[:LONGEST_SECRET]
+    data = value.encode("utf-8", "surrogatepass")
+    encoded = (quote(data, safe=""), quote_plus(data))
+    escaped = json.dumps(value)[1:-1]
+    forms = (
+        value,
+        *encoded,
+        *(re.sub("%..", lambda escape: escape[0].lower(), each) for each in encoded),
+        escaped,
+        escaped.replace("/", r"\/"),
+        base64.b64encode(data).decode(),
+    )
+    return {form.rstrip("=") for form in forms if len(form) >= _SHORTEST_MASKED_SECRET}
 
 
 def mask_sensitive_data(text: str) -> str:
