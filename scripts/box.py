@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from td_pinterest_op.cli.bundled_code import PACKAGE_PARENT, collect_code, replace_code
-from td_pinterest_op.cli.shipped_files import read_workflow_files, write_missing_files
+from td_pinterest_op.cli.bundled_code import PACKAGE_PARENT, SHIPPED_WORKFLOWS_FOLDER, collect_code
 
 NAME = "pinterest_export"
 SECRETS = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
@@ -25,8 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if box.exists() and box.read_text(encoding="utf-8").startswith(_HEADING):
         shutil.rmtree(folder)  # a box that was made before: nothing of it stays
     # phonenumbers is left out: its six hundred files serve one kind of column.
-    replace_code(folder, collect_code())
-    write_missing_files(folder, {**read_workflow_files(), "README.md": readme()})
+    shutil.copytree(SHIPPED_WORKFLOWS_FOLDER, folder)
+    for name, content in collect_code().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    box.write_text(readme(), encoding="utf-8")
     print(folder)
     return 0
 

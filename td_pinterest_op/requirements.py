@@ -30,6 +30,6 @@ def check_python_and_packages():
     missing = [package for module, package in REQUIRED_MODULES.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise ImportError(
-            "td_pinterest_op needs packages that this Python ({}) does not have: {}. Install them, or run "
-            "`td-pinterest bundle FOLDER` with --with-dependencies".format(sys.executable, ", ".join(missing))
+            "td_pinterest_op needs packages that this Python ({}) does not have: {}. Install them, or push the project "
+            "with `td-pinterest push PROJECT FOLDER --with-dependencies`".format(sys.executable, ", ".join(missing))
         )

@@ -1,12 +1,12 @@
-"""The code of a project folder: the operator, and the libraries that a workflow's Python lacks."""
+"""The code that a server needs beside a workflow: the operator, and the libraries that its Python lacks."""
 
 import contextlib
 import re
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import td_pinterest_op
-from td_pinterest_op.cli.files import ContentsByPath, replace_files
 from td_pinterest_op.requirements import REQUIRED_MODULES
 
 PACKAGE_NAME = "td_pinterest_op"
@@ -15,6 +15,7 @@ PACKAGE_PARENT = _PACKAGE_FOLDER.parent
 IN_CHECKOUT = (PACKAGE_PARENT / "setup.cfg").is_file()
 SHIPPED_FILES_FOLDER = PACKAGE_PARENT if IN_CHECKOUT else _PACKAGE_FOLDER / "cli"
 """The folder with `workflows` and `docs`."""
+SHIPPED_WORKFLOWS_FOLDER = SHIPPED_FILES_FOLDER / "workflows"
 # The command line needs libraries that no workflow image has.
 _UNBUNDLED_PACKAGE_FILES = ("cli", "__main__.py", "README.md")
 # Treasure Data's image has everything else that the operator imports.
@@ -32,8 +33,8 @@ _UNUSED_FILE_PATTERN = re.compile(
 )
 
 
-def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = False) -> ContentsByPath:
-    """Return the contents of the operator's files and of its libraries', by path in a project folder.
+def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = False) -> Mapping[str, bytes]:
+    """Return the contents of the operator's files and of its libraries', by path in a project.
 
     The libraries are those that hosted Treasure Workflow lacks, or `with_dependencies` all that the operator
     imports, with what they need.
@@ -73,13 +74,3 @@ def collect_code(*, with_dependencies: bool = False, with_phone_numbers: bool = 
                 with contextlib.suppress(PackageNotFoundError):
                     waiting.append(distribution(required[0]))
     return code
-
-
-def replace_code(folder: Path, code: ContentsByPath) -> None:
-    """Write code to a project folder, and remove all other files of the operator from it."""
-    replace_files(folder, code)
-    if (folder / "setup.cfg").exists():
-        return  # a checkout, which has more than a project needs
-    for path in (folder / PACKAGE_NAME).rglob("*"):
-        if path.is_file() and path.relative_to(folder).as_posix() not in code:
-            path.unlink()

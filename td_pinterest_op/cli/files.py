@@ -7,7 +7,6 @@ assignment a line, decodes escapes, and sets a value by writing its whole line.
 
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,9 +18,7 @@ _WORD_PIECE_PATTERN = r"""[^ \t\r\n;'"\\] | '[^']*' | "(?:[^"\\]|\\.)*" | \\."""
 _SHELL_TOKEN_PATTERN = re.compile(
     rf"[ \t\r\n;]+ | \\\n | \#[^\n]* | (?P<word> (?: {_WORD_PIECE_PATTERN} )+ )", re.VERBOSE | re.DOTALL
 )
-_TEMPORARY_FOLDER_NAME = ".td_pinterest_op-new"
 _ASSIGNMENT_PATTERN = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
-ContentsByPath = Mapping[str, bytes]
 
 
 def read_file_or_stdin(path: Path, option: str = "") -> str:
@@ -50,28 +47,6 @@ def read_sql_option(text: str, option: str) -> str:
     if "${" in sql:
         raise SettingsError(f"{option} contains a template, which only digdag fills in: write the value itself")
     return sql
-
-
-def replace_files(folder: Path, contents: ContentsByPath) -> None:
-    """Write files to a folder, which is made if it is missing.
-
-    All are first written to a hidden folder, and then renamed: whatever interrupts this, a file is as before or new,
-    and the next call removes what is left. Raises OSError, and SettingsError for a path that leads out of the folder.
-    """
-    for name in contents:
-        require_path_inside(folder, name)
-    folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / _TEMPORARY_FOLDER_NAME
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        for name, content in contents.items():
-            (beside / name).parent.mkdir(parents=True, exist_ok=True)
-            (beside / name).write_bytes(content)
-        for name in contents:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (beside / name).replace(folder / name)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def require_path_inside(folder: Path, name: str) -> None:

@@ -89,3 +89,11 @@ def usual_options(function: _F) -> _F:
 name_filter = click.option(
     "--name", "name_part", metavar="TEXT", help="Only those whose name contains TEXT, ignoring case."
 )
+with_dependencies = click.option(
+    "--with-dependencies",
+    is_flag=True,
+    help="Include every library that the operator imports, in pure Python, for an image that lacks some.",
+)
+with_phone_numbers = click.option(
+    "--with-phone-numbers", is_flag=True, help="Include the library for phone numbers, which a column `phone` needs."
+)

@@ -15,11 +15,11 @@ import yaml
 
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.cli import screen
+from td_pinterest_op.cli.bundled_code import SHIPPED_WORKFLOWS_FOLDER
 from td_pinterest_op.cli.lint.workflow_check import check_workflow
 from td_pinterest_op.cli.new_files import remove_unfinished_files, write_new_files
 from td_pinterest_op.cli.options import CommonOptions
 from td_pinterest_op.cli.secret_target import build_authorize_command
-from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.redaction.secret import replace_in_texts
 from td_pinterest_op.settings.table import ActionSpec

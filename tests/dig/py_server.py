@@ -1,13 +1,13 @@
-"""Forks `py>` children, with the libraries loaded: `python py_server.py SOCKET FOLDER`; warm.py has the other end.
+"""Forks `py>` children, with the libraries loaded: `python py_server.py SOCKET`; warm.py has the other end.
 
-FOLDER holds the operator to load, too, and is empty if each child has to import that of its project.
+The operator is loaded too if it is on the PYTHONPATH; else each child has to import that of its project.
 
 A request is JSON, with two files: for all that the child prints, and for its process id and wait status, a line each.
 """
 
 import atexit
 import gc
-import importlib
+import importlib.util
 import json
 import os
 import runpy
@@ -75,11 +75,9 @@ if __name__ == "__main__":
     del sys.path[0]
     for name in _LIBRARIES:
         importlib.import_module(name)
-    if sys.argv[2]:
-        sys.path.append(sys.argv[2])
+    if importlib.util.find_spec("td_pinterest_op"):
         for name in _OPERATOR:
             importlib.import_module(f"td_pinterest_op.{name}")
-        sys.path.pop()
     # Keep loaded modules out of the children's garbage collection.
     gc.collect()
     gc.freeze()

@@ -37,17 +37,12 @@ class Child:
 
 
 def start(command: list[str], *, cwd: Path, env: Mapping[str, str]) -> Child:
-    """Run `[interpreter, script, *arguments]`; the child's `stdout` is all that it prints, errors too.
-
-    A package that is a link is shared by several projects and never changes, so the server has loaded it, too.
-    """
+    """Run `[interpreter, script, *arguments]`; the child's `stdout` is all that it prints, errors too."""
     interpreter, *script = command
     request = json.dumps({"script": script, "folder": str(cwd), "environ": dict(env)}).encode()
     output, output_end = os.pipe()
     status, status_end = os.pipe()
-    package = cwd / "td_pinterest_op"
-    shared = str(package.resolve().parent) if package.is_symlink() else ""
-    server = _server(interpreter, env.get("PYTHONPATH", ""), shared)
+    server = _server(interpreter, env.get("PYTHONPATH", ""))
     socket.send_fds(server, [request], [output_end, status_end])
     os.close(output_end)
     os.close(status_end)
@@ -55,11 +50,11 @@ def start(command: list[str], *, cwd: Path, env: Mapping[str, str]) -> Child:
 
 
 @functools.cache
-def _server(interpreter: str, python_path: str, shared: str) -> socket.socket:
+def _server(interpreter: str, python_path: str) -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = children.start(
-            [interpreter, py_server.__file__, str(theirs.fileno()), shared],
+            [interpreter, py_server.__file__, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             env=os.environ | children.MEASURED | {"PYTHONPATH": python_path},
             stdout=subprocess.DEVNULL,

@@ -1,27 +1,18 @@
-"""Fixtures that lay out the bundle of `scripts/bundle` and run its workflows."""
+"""Fixtures that copy the shipped workflows, and run them."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests import children, guard
-from tests.e2e.project import ROOT, Engine, Ran, Run, copy_bundle
+from tests import guard
+from tests.e2e.project import Engine, Ran, Run, copy_workflows
 from tests.exporting import Services
 
 
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project folder, laid out once for all tests; they copy it."""
-    folder = tmp_path_factory.mktemp("bundle") / "pinterest_export"
-    children.run([sys.executable, "-m", "td_pinterest_op", "bundle", folder], cwd=ROOT).check_returncode()
-    return folder
-
-
 @pytest.fixture
-def project(bundle: Path, tmp_path: Path) -> Path:
-    """A copy of the bundle: digdag keeps its state in the project folder."""
-    return copy_bundle(bundle, tmp_path)
+def project(tmp_path: Path) -> Path:
+    """A folder with the shipped workflows."""
+    return copy_workflows(tmp_path)
 
 
 @pytest.fixture

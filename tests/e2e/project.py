@@ -1,4 +1,4 @@
-"""The bundled project, and the two ways to run its .dig files between the emulators."""
+"""A project of the shipped workflows, and the two ways to run its .dig files between the emulators."""
 
 import json
 import os
@@ -22,6 +22,8 @@ from tests.emulators.td.warehouse import fetch_rows
 from tests.exporting import Services
 
 ROOT = Path(__file__).parent.parent.parent
+# In place of an installed package.
+PYTHONPATH = os.pathsep.join([FAST_CLOCK, str(ROOT)])
 SESSION = "2026-11-25 00:00:00"
 ADD = "add_people_to_current_audience"
 
@@ -43,18 +45,9 @@ def secrets_for(services: Services) -> dict[str, str]:
     return {name: services.environ[variable] for name, variable in SECRETS.items()}
 
 
-def copy_bundle(bundle: Path, folder: Path) -> Path:
-    """Copy the bundle to a project that may be changed. Its packages are links, as nothing writes to them."""
-    project = folder / "project"
-    project.mkdir()
-    for path in bundle.iterdir():
-        if path.is_dir() and path.name not in ("config", "queries"):
-            (project / path.name).symlink_to(path)
-        elif path.is_dir():
-            shutil.copytree(path, project / path.name)
-        else:
-            shutil.copy(path, project)
-    return project
+def copy_workflows(folder: Path) -> Path:
+    """Copy the shipped workflows, as a user may do by hand, to a project that may be changed."""
+    return shutil.copytree(ROOT / "workflows", folder / "project")
 
 
 def copy_checkout(folder: Path) -> None:
@@ -89,7 +82,7 @@ def run_with_tests_dig(
     result = dig.run(
         workflow,
         secrets=secrets_for(services) | dict(more_secrets) if secrets is None else secrets,
-        environ={**os.environ, **services.environ, "PYTHONPATH": FAST_CLOCK, **environ},
+        environ={**os.environ, **services.environ, "PYTHONPATH": PYTHONPATH, **environ},
         session_time=SESSION,
         start=warm.start,
         # The emulated job ends within milliseconds; the engine would look again after a second.
@@ -115,7 +108,7 @@ def run_with_digdag(
     done = children.run(
         ["digdag", "run", workflow.name, *([] if resume else ["--rerun"]), "--session", SESSION],
         cwd=workflow.parent,
-        env=os.environ | services.environ | environment | {"PYTHONPATH": FAST_CLOCK},
+        env=os.environ | services.environ | environment | {"PYTHONPATH": PYTHONPATH},
     )
     check_task_outputs(workflow.parent)
     return Ran(succeeded=done.returncode == 0, log=done.stdout + done.stderr)

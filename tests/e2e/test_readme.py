@@ -1,7 +1,6 @@
 """The pages are true: workflows run as shown, tables match the program, links and named tests exist."""
 
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,9 +39,7 @@ def first_table(text: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
 
 
-def test_workflow_of_the_readme_runs_in_an_empty_project(services: Services, tmp_path: Path, bundle: Path) -> None:
-    for part in ("td_pinterest_op", "backoff"):
-        shutil.copytree(bundle / part, tmp_path / part)
+def test_workflow_of_the_readme_runs_in_an_empty_project(services: Services, tmp_path: Path) -> None:
     services.td.create_people("sandbox", ["One@shop.example"], opted_in=1)
     audience_id = services.audience()
     block = README.split("## The shortest workflow")[1].split("```yaml\n")[1].split("```")[0]

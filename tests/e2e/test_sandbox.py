@@ -4,11 +4,10 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Protocol, TextIO
 
 import pytest
 import yaml
@@ -23,7 +22,6 @@ from tests.emulators.environment import FAST_CLOCK
 from tests.exporting import digest
 from tests.sandbox import __main__ as sandbox_program
 from tests.sandbox.__main__ import main
-from tests.sandbox.project import Project, copy_project
 
 # The folders of the programs that the sandbox itself starts; digdag is in none of them.
 _PATH = os.environ["PATH"]
@@ -70,15 +68,6 @@ class Sandbox(Protocol):
     def __call__(self, *arguments: object) -> tuple[int, str]: ...
 
 
-def copy_with_links(source: Path, into: Path, **options: Any) -> Project:
-    """Copy a project, with links to its packages, as nothing writes to them."""
-    copied = copy_project(source, into, **options)
-    for package in source.glob("*/__init__.py"):
-        shutil.rmtree(into / package.parent.name)
-        (into / package.parent.name).symlink_to(package.parent.resolve())
-    return copied
-
-
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sandbox:
     """The sandbox in this process, without digdag, with `py>` tasks whose clocks hurry; its files exist."""
@@ -96,7 +85,6 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
             return dig_program.main(started[0][3:], start=warm.start)
 
     monkeypatch.setattr(sandbox_program, "_run_engine", run_here)
-    monkeypatch.setattr(sandbox_program, "copy_project", copy_with_links)
 
     def run(*arguments: object) -> tuple[int, str]:
         options = ["--log", tmp_path / "log", "--page", tmp_path / "new" / "page.html", "--rows", "3000"]
@@ -109,13 +97,11 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 @pytest.fixture
-def project(bundle: Path, tmp_path: Path) -> Path:
+def project(tmp_path: Path) -> Path:
     """Two workflows with a query over two tables, and names that are the user's own."""
     folder = tmp_path / "our project"
     for name in ("queries", "config"):
         (folder / name).mkdir(parents=True)
-    for package in bundle.glob("*/__init__.py"):
-        (folder / package.parent.name).symlink_to(package.parent)
     (folder / "queries" / "customers_with_consent.sql").write_text(_QUERY)
     (folder / "config" / "ours.yml").write_text(_CONFIG)
     for name, action, audience in (
@@ -225,8 +211,7 @@ def test_documented_ci_workflow_passes_and_fails_for_missing_people(tmp_path: Pa
     text = (ROOT / "scripts" / "README.md").read_text().partition("\n## Test your project in CI\n")[2]
     (job,) = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])["jobs"].values()
     copy_checkout(tmp_path / "td_pinterest_op")
-    folder = str(tmp_path / "audiences")
-    children.run([sys.executable, "-m", "td_pinterest_op", "bundle", folder, "pinterest_export.dig"], cwd=ROOT)
+    shutil.copytree(ROOT / "workflows", tmp_path / "audiences")
     samples = {
         "people.csv": "email,opted_in\nanna@shop.example,1\nbela@shop.example,0\n",
         "expected.txt": "anna@shop.example\n",

@@ -10,7 +10,7 @@ import pytest
 
 from tests import guard
 from tests.campaigns import amount
-from tests.e2e.project import ENGINES, Engine, Ran, copy_bundle, edit_file, run_with_tests_dig
+from tests.e2e.project import ENGINES, Engine, Ran, copy_workflows, edit_file, run_with_tests_dig
 from tests.emulators.digdag_secrets import DigdagSecrets, serve_secrets
 from tests.emulators.environment import SECRETS, digdag_home
 from tests.emulators.pinterest import AD_ACCOUNT_ID
@@ -40,7 +40,7 @@ SHARED = {"at_once": 4, "result_settings": {"type": "pinterest", "audience_type"
 
 
 @pytest.fixture
-def project(services: Services, bundle: Path, tmp_path: Path) -> Path:
+def project(services: Services, tmp_path: Path) -> Path:
     """Six audiences in config/audiences.yml, each with two people of its own."""
     services.pinterest.switches.rotate_refresh_tokens = True
     rows = [{"email": person, "number": number} for number, person in enumerate(people(12))]
@@ -55,7 +55,7 @@ def project(services: Services, bundle: Path, tmp_path: Path) -> Path:
         }
         for number in range(6)
     ]
-    folder = copy_bundle(bundle, tmp_path)
+    folder = copy_workflows(tmp_path)
     (folder / "config" / "audiences.yml").write_text(json.dumps({"audiences": entries, **SHARED}))
     return folder
 

@@ -34,7 +34,7 @@ from tests.emulators.pinterest.like import switches_like
 from tests.sandbox import story
 from tests.sandbox.expected import Expectation, read_expectation
 from tests.sandbox.options import argument_parser, table_files
-from tests.sandbox.project import MAIN_JOB, ROOT, Project, choose_workflows, command, copy_project, require_bundle
+from tests.sandbox.project import MAIN_JOB, ROOT, Project, choose_workflows, command, copy_project
 from tests.sandbox.screen import labelled, say, wrapped
 
 # Seconds; a digdag that cannot reach something tries for ever.
@@ -104,8 +104,6 @@ class _Sandbox:
 
 
 def _run(options: argparse.Namespace, folder: Path, expectations: Sequence[Expectation]) -> int:
-    if options.project:
-        require_bundle(options.project)
     workflows = choose_workflows(options.project or ROOT / "workflows", options.workflows)
     say([*wrapped(_introduction(workflows, options)), ""])
     made_up_tables: dict[str, Path] = {}
@@ -148,7 +146,7 @@ def _introduction(workflows: Sequence[str], options: argparse.Namespace) -> str:
 def _prepare(workflows: tuple[str, ...], options: argparse.Namespace, folder: Path, emulators: Emulators) -> _Sandbox:
     """Copy the project, and make what it needs outside of its folder."""
     project = copy_project(
-        options.project or _bundle(folder / "bundled"),
+        options.project or ROOT / "workflows",
         folder / "project",
         workflows=workflows,
         environ=emulators.environment,
@@ -157,13 +155,12 @@ def _prepare(workflows: tuple[str, ...], options: argparse.Namespace, folder: Pa
         file.absolute().parent.mkdir(parents=True, exist_ok=True)
     options.log.write_text("", encoding="utf-8")
     home = digdag_home(folder, emulators.environment, secrets=SECRETS | dict(project.secrets))
-    environ = emulators.environment | home
+    # In place of an installed package. Only the package: a project may have folders of the names of this checkout's.
+    (folder / "installed").mkdir()
+    (folder / "installed" / "td_pinterest_op").symlink_to(ROOT / "td_pinterest_op")
+    python_path = os.pathsep.join(filter(None, [str(folder / "installed"), os.environ.get("PYTHONPATH")]))
+    environ = emulators.environment | home | {"PYTHONPATH": python_path}
     return _Sandbox(project=project, emulators=emulators, environ=environ, params=options.params, log=options.log)
-
-
-def _bundle(folder: Path) -> Path:
-    children.run([sys.executable, "-m", "td_pinterest_op", "bundle", folder], cwd=ROOT).check_returncode()
-    return folder
 
 
 def _run_engine(started: tuple[list[str], Path], *, environ: Mapping[str, str], log: TextIO) -> int:

@@ -18,7 +18,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     usage = "%(prog)s [--project FOLDER] [OPTION]... [WORKFLOW.dig]...   (--help names the options)"
     parser = argparse.ArgumentParser(prog="scripts/sandbox", usage=usage, description=description)
     parser.add_argument("workflows", nargs="*", metavar="WORKFLOW.dig", help="of the project (default: the only one)")
-    parser.add_argument("--project", type=Path, metavar="FOLDER", help="a bundled folder of your own, run unchanged")
+    parser.add_argument("--project", type=Path, metavar="FOLDER", help="a project folder of your own, run unchanged")
     parser.add_argument(
         "--table",
         action="append",

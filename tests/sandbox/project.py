@@ -49,13 +49,6 @@ class Project:
     ids: frozenset[str]
 
 
-def require_bundle(folder: Path) -> None:
-    """Raise ValueError, with what to do, for a folder without the operator."""
-    if not (folder / "td_pinterest_op").is_dir():
-        bundle = command("bundle", folder)
-        raise ValueError(f"{folder} is no bundled folder, it has no td_pinterest_op: run {bundle}")
-
-
 def command(script: str, *arguments: str | Path) -> str:
     """Return what to type in the working folder to call a script of this checkout."""
     return shlex.join([os.path.relpath(ROOT / "scripts" / script), *map(str, arguments)])
@@ -75,7 +68,7 @@ def choose_workflows(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def copy_project(source: Path, into: Path, *, workflows: tuple[str, ...], environ: Mapping[str, str]) -> Project:
-    """Copy a bundled folder, and read what its workflows need."""
+    """Copy a project folder, and read what its workflows need."""
     shutil.copytree(source, into, ignore=_NOT_COPIED)
     texts = {path: path.read_text(encoding="utf-8") for path in _configuration_files(into)}
     for path, text in texts.items():
@@ -95,7 +88,7 @@ def copy_project(source: Path, into: Path, *, workflows: tuple[str, ...], enviro
 
 def _configuration_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
-        if path.suffix in (".dig", ".yml", ".yaml") and "td_pinterest_op" not in path.parts and path.is_file():
+        if path.suffix in (".dig", ".yml", ".yaml") and path.is_file():
             yield path
 
 

@@ -1,54 +1,50 @@
 """`td-pinterest bundle`."""
 
-from collections.abc import Sequence
+import shutil
 from pathlib import Path
 
 import click
 
 from td_pinterest_op import __version__
 from td_pinterest_op.cli import options
-from td_pinterest_op.cli.shipped_files import read_workflow_files, update_code, write_missing_files
-from td_pinterest_op.errors import SettingsError
+from td_pinterest_op.cli.project_copy import write_project_copy
+from td_pinterest_op.errors import SettingsError, add_to_errors
 
 
-@options.command(
-    """\b
-Examples:
-  td-pinterest bundle build/audiences pinterest_export.dig pinterest_status.dig
-  td-pinterest bundle build/audiences --update
-"""
-)
+@options.command("\b\nExample:\n  td-pinterest bundle audiences build/audiences")
 @click.argument("folder", type=options.PATH_TYPE)
-@click.argument("workflows", metavar="[WORKFLOW.dig...]", nargs=-1)
-@click.option("--update", is_flag=True, help="Update the operator and its libraries, and write nothing else.")
-@click.option(
-    "--with-dependencies",
-    is_flag=True,
-    help="Include every library that the operator imports, in pure Python, for an image that lacks some.",
-)
-@click.option(
-    "--with-phone-numbers", is_flag=True, help="Include the library for phone numbers, which a column `phone` needs."
-)
+@click.argument("out", type=options.PATH_TYPE)
+@options.with_dependencies
+@options.with_phone_numbers
+@options.env_file
 @options.quiet
 def bundle(
-    common: options.CommonOptions,
-    folder: Path,
-    workflows: Sequence[str],
-    update: bool,
-    with_dependencies: bool,
-    with_phone_numbers: bool,
+    common: options.CommonOptions, folder: Path, out: Path, with_dependencies: bool, with_phone_numbers: bool
 ) -> None:
-    """Create a project folder with the operator and the workflows that you name, or with all of them.
+    """Write a project folder to OUT with the operator's code, as `push` pushes it.
 
-    Files that exist stay as they are, apart from those of the operator and its libraries. With --update only these are
-    written.
+    For a CI job or a digdag server of your own: `digdag push PROJECT` in OUT. OUT must be new or empty. Nothing is
+    written to FOLDER.
     """
-    if update and workflows:
-        raise click.UsageError("--update adds no workflow: leave out the names, or leave out --update")
-    if update and not any(folder.glob("*.dig")):
-        raise SettingsError(f"{folder} is no project folder, since it has no workflow: check its name")
-    files = {} if update else read_workflow_files(workflows)
-    update_code(folder, with_dependencies=with_dependencies, with_phone_numbers=with_phone_numbers)
-    written = write_missing_files(folder, files)
-    common.print_note(f"Wrote {', '.join([f'version {__version__} of the operator', 'its libraries', *written])}")
-    click.echo(folder)
+    is_new = not out.is_dir()
+    with add_to_errors(sent="Nothing was written"):
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise SettingsError(f"{out} is in {folder}, where nothing is written: name a folder elsewhere")
+        if not is_new and any(out.iterdir()):
+            raise SettingsError(f"{out} is not empty: name a new folder")
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            write_project_copy(
+                folder,
+                out,
+                common,
+                with_dependencies=with_dependencies,
+                with_phone_numbers=with_phone_numbers,
+            )
+        except BaseException:
+            shutil.rmtree(out, ignore_errors=True)
+            if not is_new:
+                out.mkdir(exist_ok=True)
+            raise
+    common.print_note(f"Wrote {folder} with version {__version__} of the operator to")
+    click.echo(out)

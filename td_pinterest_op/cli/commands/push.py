@@ -1,26 +1,26 @@
 """`td-pinterest push`."""
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
+from td_pinterest_op import __version__
 from td_pinterest_op.cli import options, screen
-from td_pinterest_op.cli.lint.workflow_check import BUILT_IN_CONNECTOR_CODE, check_workflow
+from td_pinterest_op.cli.project_copy import write_project_copy
 from td_pinterest_op.cli.secret_target import build_authorize_command
-from td_pinterest_op.cli.shipped_files import update_code
-from td_pinterest_op.errors import SettingsError, add_to_errors
+from td_pinterest_op.errors import SettingsError, StoppedError, add_to_errors
+from td_pinterest_op.runtime import shutdown
 
 _COMMENT_LINE_PATTERN = re.compile(r"^[ \t]*(?:#|--).*$", re.MULTILINE)
-# Pinterest's tokens, Treasure Data's keys, and the lines of an env file.
-_PLAIN_CREDENTIAL_PATTERN = re.compile(
-    rb"\bpin[ar][._][\w.-]{20,}|(?<!\d)\d{1,9}/[0-9a-f]{40}\b|"
-    rb"(?:PINTEREST_CLIENT_SECRET|PINTEREST_REFRESH_TOKEN|TD_API_KEY)=['\"]?[^\s'\"$#]"
-)
 _COMMAND_BY_PROGRAM = {"td": ("td", "wf"), "digdag": ("digdag",)}
 
 
@@ -37,44 +37,39 @@ _COMMAND_BY_PROGRAM = {"td": ("td", "wf"), "digdag": ("digdag",)}
     help="The command that pushes: `td wf`, or `digdag` to the server in DIGDAG_ENDPOINT.  "
     "[default: td if there is one]",
 )
+@options.with_dependencies
+@options.with_phone_numbers
+@options.env_file
 @options.quiet
-def push(common: options.CommonOptions, project: str, folder: Path, program: str | None) -> None:
-    """Push a project folder as PROJECT.
+def push(
+    common: options.CommonOptions,
+    project: str,
+    folder: Path,
+    program: str | None,
+    with_dependencies: bool,
+    with_phone_numbers: bool,
+) -> None:
+    """Push a project folder with the operator's code as PROJECT.
 
-    First updates the operator in the folder, and checks its workflows. The last line says how to set the project's
-    secrets.
+    First checks its workflows and files, and adds the operator in a temporary copy: nothing is written to FOLDER. A
+    credential in plain text is an error. The last line says how to set the project's secrets.
     """
     program = _choose_program(program)
-    if not (workflows := sorted(folder.glob("*.dig"))):
-        raise SettingsError(
-            f"{folder} has no workflow: make a project folder with `td-pinterest init {shlex.quote(str(folder))}`"
-        )
-    with_secrets = []
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        # digdag leaves out names that begin with a dot.
-        if path.is_file() and "/." not in f"/{name}" and _PLAIN_CREDENTIAL_PATTERN.search(path.read_bytes()):
-            with_secrets.append(name)
-    if with_secrets:
-        raise SettingsError(
-            f"{folder} has credentials in plain text, which everybody who can read the project would see: nothing was "
-            f"pushed. Move away {', '.join(with_secrets)}; config/environment.yml shows how a task gets its secrets"
-        )
-    with add_to_errors(sent="Nothing was pushed"):
-        update_code(folder)
-    checked = [check_workflow(workflow) for workflow in workflows]
-    findings = dict.fromkeys(finding for workflow in checked for finding in workflow.findings)
-    for finding in findings:
-        screen.print_note(str(finding))
-    # The built-in connector may run beside this operator for a day.
-    if any(finding.level == "error" and finding.code != BUILT_IN_CONNECTOR_CODE for finding in findings):
-        raise SettingsError(f"{folder} has errors, which are named above: nothing was pushed. Correct them first")
-    common.print_note(f"Pushing {folder} as {project}")
     server = os.environ.get("DIGDAG_ENDPOINT")
     endpoint = ["-e", server] if program == "digdag" and server else []
-    with add_to_errors(sent=f"Whether {project} was pushed is not known: push it again"):
-        pushed = subprocess.run([*_COMMAND_BY_PROGRAM[program], "push", project, *endpoint], cwd=folder, check=False)  # noqa: S603
-    if pushed.returncode:
+    with _make_temporary_folder() as copy:
+        with add_to_errors(sent="Nothing was pushed"):
+            checked = write_project_copy(
+                folder,
+                copy,
+                common,
+                with_dependencies=with_dependencies,
+                with_phone_numbers=with_phone_numbers,
+            )
+        common.print_note(f"Pushing {folder} with version {__version__} of the operator as {project}")
+        with add_to_errors(sent=f"Whether {project} was pushed is not known: push it again"):
+            code = _run_to_its_end([*_COMMAND_BY_PROGRAM[program], "push", project, *endpoint], copy)
+    if code:
         raise SettingsError(f"the push of {project} failed, as said above")
     address = None
     look = f"; `td-pinterest doctor --project {shlex.quote(project)}` names those that it lacks"
@@ -92,6 +87,32 @@ def push(common: options.CommonOptions, project: str, folder: Path, program: str
             )
     text = f"{project} is pushed. `{build_authorize_command(project, address)}` sets its secrets for Pinterest{look}"
     click.echo(screen.replace_program_name(text))  # not wrapped: the commands are there to be copied
+
+
+@contextlib.contextmanager
+def _make_temporary_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="td_pinterest_op-"))
+    try:
+        yield folder
+    finally:
+        with shutdown.ignore_signals():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_to_its_end(command: Sequence[str], folder: Path) -> int:
+    """Run a program in a folder, and return its exit code. A signal ends it, and all that it has started."""
+    # Signals interrupt the main thread only: there, one could arrive when the program runs and is not known yet.
+    started = shutdown.start_thread(
+        lambda: subprocess.Popen(command, cwd=folder, start_new_session=True)  # noqa: S603
+    )
+    try:
+        process = shutdown.wait_for(started)
+        return shutdown.wait_for(shutdown.start_thread(process.wait))
+    except StoppedError:
+        process = started.result()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
 
 
 def _choose_program(named: str | None) -> str:

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from td_pinterest_op.cli import screen
+from td_pinterest_op.cli.bundled_code import SHIPPED_WORKFLOWS_FOLDER
 from td_pinterest_op.cli.lint.workflow_check import check_workflow
 from td_pinterest_op.cli.project_folder import EXPORT_ACTIONS, INIT_JOBS
-from td_pinterest_op.cli.shipped_files import SHIPPED_WORKFLOWS_FOLDER
 from tests import children
 from tests.dig.config import load
 from tests.dig.template import evaluate

@@ -111,9 +111,9 @@ def test_a_command_whose_output_nobody_reads_exits_with_141(arguments: list[str]
     assert code == ran.returncode
 
 
-@pytest.mark.parametrize("command", ["report", "init", "bundle", "check"])
+@pytest.mark.parametrize("command", ["report", "init", "bundle folder", "check"])
 def test_name_that_no_file_can_have_is_named(terminal: Terminal, command: str) -> None:
-    ran = terminal(command, "x" * 256)
+    ran = terminal(*command.split(), "x" * 256)
     assert (ran.code, "File name too long" in ran.out + ran.err) == (1, True)
 
 

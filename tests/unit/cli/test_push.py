@@ -1,4 +1,4 @@
-"""`td-pinterest push`: updates, checks and pushes with td or digdag, and says how to set the project's secrets."""
+"""`td-pinterest push`: checks, and pushes a copy with td or digdag; then it says how to set the project's secrets."""
 
 import os
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def bin_folder(tmp_path: Path) -> Path:
         command = folder / name
         command.write_text(
             f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/calls\n'
-            f"pwd >> {tmp_path}/folder; echo sending; exit $(cat {tmp_path}/code)\n"
+            f"pwd > {tmp_path}/copy; ls > {tmp_path}/names; mkdir .digdag; echo sending; exit $(cat {tmp_path}/code)\n"
         )
         command.chmod(0o755)
     return folder
@@ -59,15 +59,16 @@ def test_script_that_pushes_with_td_says_how_to_set_secrets(tmp_path: Path, bin_
     ran = children.run([ROOT / "scripts" / "push", "my audiences", folder], env=environ)
     assert ran.returncode == 0, ran.stderr
     assert read_calls(tmp_path) == ["td wf push my audiences"]
-    assert (tmp_path / "folder").read_text().strip() == str(folder)
     program = f"{ROOT}/scripts/td-pinterest"
     assert ran.stdout.splitlines()[-1] == (
         f"my audiences is pushed. `{program} authorize --to td 'my audiences'` sets its secrets for Pinterest; "
         f"`{program} doctor --project 'my audiences'` names those that it lacks"
     )
     assert "DIGDAG_ENDPOINT" not in ran.stderr
-    assert [path.name for path in folder.glob("*.dig")] == ["mine.dig"]
-    assert (folder / "td_pinterest_op" / "export.py").exists()
+    names = (tmp_path / "names").read_text().split()
+    assert {"mine.dig", "td_pinterest_op", "backoff"} < set(names)
+    assert [path.name for path in folder.iterdir()] == ["mine.dig"]
+    assert not Path((tmp_path / "copy").read_text().strip()).exists()
 
 
 @pytest.mark.parametrize(
@@ -99,8 +100,8 @@ def test_push_refuses_a_folder_without_a_workflow(push: Push, tmp_path: Path, fo
     (folder / "mine.dig").unlink()
     ran = push()
     assert (ran.code, read_calls(tmp_path)) == (1, [])
+    assert ran.err.endswith("bundle`. Nothing was pushed\n")
     assert "bundle has no workflow: make a project folder with" in ran.err
-    assert not (folder / "td_pinterest_op").exists()
 
 
 @pytest.mark.parametrize(
@@ -120,14 +121,54 @@ def test_push_stops_at_a_credential_in_the_folder(
     (folder / name).write_text(text)
     ran = push()
     assert (ran.code, read_calls(tmp_path)) == (1, [])
-    assert f"nothing was pushed. Move away {name};" in ran.err
+    assert "correct them first. Nothing was pushed\n" in ran.err
+    assert ran.err.count("which everybody who can read the project would see") == 1
+    assert f"{folder}/{name}: it " in ran.err
 
 
-def test_push_that_is_stopped_says_what_is_known(push: Push, bin_folder: Path, folder: Path) -> None:
-    (bin_folder / "td").write_text("#!/bin/sh\nkill -INT $PPID\nexec sleep 60\n")
+def test_push_finds_the_values_of_an_env_file_in_the_folder(push: Push, tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "env").write_text(f"PINTEREST_CLIENT_SECRET={MARKER}/value\n")
+    (tmp_path / "env").chmod(0o600)
+    (folder / "notes").write_text(f"{MARKER}%2Fvalue")
+    assert (push().code, len(read_calls(tmp_path))) == (0, 1)
+    ran = push("--env-file", tmp_path / "env")
+    assert (ran.code, len(read_calls(tmp_path))) == (1, 1)
+    assert f"{folder}/notes: it contains one of your credentials, which everybody" in ran.err
+
+
+@pytest.mark.parametrize(("signal", "code"), [("INT", 130), ("TERM", 143)])
+def test_push_that_is_stopped_removes_its_copy_and_ends_what_it_started(
+    push: Push, tmp_path: Path, bin_folder: Path, signal: str, code: int
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    end = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    # The program starts another, as td starts java.
+    (bin_folder / "td").write_text(
+        f"#!/bin/sh\npwd > {tmp_path}/copy\nexec 9> {tmp_path}/pipe\n(sleep 60; echo still here >&9) &\n"
+        f"kill -{signal} $PPID\nwait\n"
+    )
     ran = push()
-    assert ran.code == 130
-    assert "was stopped (SIGINT). Whether audiences was pushed is not known: push it again" in ran.err
+    assert ran.code == code
+    assert f"was stopped (SIG{signal}). Whether audiences was pushed is not known: push it again" in ran.err
+    assert not Path((tmp_path / "copy").read_text().strip()).exists()
+    os.set_blocking(end, True)
+    with os.fdopen(end) as pipe:  # which ends with all that can write to it
+        assert pipe.read() == ""
+
+
+@pytest.mark.parametrize("signal", ["INT", "TERM"])
+def test_push_that_is_stopped_before_it_sends_leaves_nothing(
+    push: Push, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, signal: str
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+
+    def stop(*_: object) -> None:
+        children.run(["kill", f"-{signal}", str(os.getpid())])
+
+    monkeypatch.setattr("td_pinterest_op.cli.project_copy.check_workflow", stop)
+    assert f"the run was stopped (SIG{signal}). Nothing was pushed" in push().err
+    assert (read_calls(tmp_path), list((tmp_path / "tmp").iterdir())) == ([], [])
 
 
 def test_push_that_fails_says_so(push: Push, tmp_path: Path) -> None:
@@ -140,7 +181,7 @@ def test_push_stops_for_errors(push: Push, tmp_path: Path, folder: Path) -> None
     ran = push()
     assert (ran.code, read_calls(tmp_path)) == (1, [])
     assert "mine.dig:5: value: query: there is no file none.sql" in ran.err
-    assert "bundle has errors, which are named above: nothing was pushed" in ran.err
+    assert "bundle has errors, which are named above: correct them first. Nothing was pushed" in ran.err
 
 
 def test_push_without_a_command_pushes_nothing(
