@@ -1,7 +1,7 @@
-"""The end of a run on SIGTERM or SIGINT: one way for the operator and for every command.
+"""The end of a run on a signal: one way for the operator and for every command.
 
-The signal's handler raises an exception in the main thread. It also sets a flag, which every wait and loop checks:
-other threads end by it, and so does code that swallowed the exception.
+The handler of SIGTERM and SIGINT raises an exception in the main thread. It also sets a flag, which every wait and loop
+checks: other threads end by it, and so does code that swallowed the exception.
 """
 
 import _thread
@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import errno
 import logging
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -37,8 +38,10 @@ def end_on_signals() -> Iterator[list[int]]:
     """Within the `with` block, let the first SIGTERM or SIGINT raise StoppedError in the main thread.
 
     Yields a list, to which each signal's number is added. The end of the block waits up to five seconds for calls of
-    `run_uninterrupted`. Must be entered in the main thread.
+    `run_uninterrupted`. Must be entered in the main thread. From then on, a crash of the process leaves no core dump.
     """
+    # A core dump is the memory of the process, plain identifiers among it. The limit stays: values outlive the block.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     received: list[int] = []
 
     def handle_signal(number: int, _frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 import _thread
 import contextvars
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -46,6 +47,18 @@ def test_second_signal_does_not_interrupt_what_the_first_one_lets_finish() -> No
     assert (signals, finished) == ([signal.SIGTERM, signal.SIGINT], ["what was under way"])
     # The next run of the process is not stopped.
     assert (signal.getsignal(signal.SIGINT), shutdown.is_requested()) == (before, False)
+
+
+def test_process_that_crashes_during_or_after_a_run_leaves_no_core_dump() -> None:
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    try:
+        with shutdown.end_on_signals():
+            during = resource.getrlimit(resource.RLIMIT_CORE)[0]
+        after = resource.getrlimit(resource.RLIMIT_CORE)[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
+    assert (during, after) == (0, 0)
 
 
 def test_uninterrupted_function_returns_its_result_or_raises_its_error() -> None:
