@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Add, Create, Mirror, Replace, find_action_spec
-from td_pinterest_op.audiences.request import get_raw_settings, naming_subjects_of
+from td_pinterest_op.audiences.request import get_raw_settings, naming_subjects
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.exporting.export_run import export_task
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING
-from td_pinterest_op.settings.parse import ParsedSettings, parse_raw_settings, parse_values
+from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import CONSOLE_SETTING_NAMES
 from td_pinterest_op.settings.types import is_left_out
 from td_pinterest_op.task_runtime.process import GuardedTaskRun
@@ -58,18 +58,14 @@ def build_activation_export_task(task: Task) -> Task:
     settings may name any action. Raises SettingsError for settings and parameters that are missing or contradict each
     other.
     """
-
-    def parse_all_settings() -> ParsedSettings:
-        console = parse_raw_settings(task.params.get("result_connection_settings"), place="the console")
-        return parse_values({**console, **get_raw_settings(task)}, table=EXPORT_SETTINGS, environ=task.environ)
-
-    with naming_subjects_of(parse_all_settings):
-        return _build_export_task(task)
-
-
-def _build_export_task(task: Task) -> Task:
     own = get_raw_settings(task)
-    settings = {**own, **_read_console_settings(task, own)}
+    console = parse_raw_settings(task.params.get("result_connection_settings"), place="the console")
+    with naming_subjects({**console, **own}, table=EXPORT_SETTINGS):
+        return _build_export_task(task, own, console)
+
+
+def _build_export_task(task: Task, own: Mapping[object, object], console: Mapping[object, object]) -> Task:
+    settings = {**own, **_choose_console_settings(console, own)}
     settings.update(_build_settings_from_later_runs(task, settings))
     action = find_action_spec(settings)
     names_audience = action is not None and EXPORT_SETTINGS.by_name["audience_name"].is_used_by(action)
@@ -100,10 +96,9 @@ def _build_export_task(task: Task) -> Task:
     return dataclasses.replace(task, params=params)
 
 
-def _read_console_settings(task: Task, own: Mapping[object, object]) -> dict[object, object]:
+def _choose_console_settings(console: Mapping[object, object], own: Mapping[object, object]) -> dict[object, object]:
     """Return the console's settings, except what the task's `own` settings choose. Warns of ignored ones."""
-    raw = parse_raw_settings(task.params.get("result_connection_settings"), place="the console")
-    given = {name: value for name, value in raw.items() if not is_left_out(value)}
+    given = {name: value for name, value in console.items() if not is_left_out(value)}
     added = [
         str(name)
         for name in given

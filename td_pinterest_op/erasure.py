@@ -27,12 +27,12 @@ from td_pinterest_op.records.prepared import Batch, PreparedRecords
 from td_pinterest_op.records.readers import IdentifierRecordReader
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.redaction.secret import mask_and_escape
-from td_pinterest_op.run_history.history_table import build_run_row
+from td_pinterest_op.run_history.history_table import HistoryRow, build_run_row
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.runtime.text import format_count
 from td_pinterest_op.settings.table import ERASURE_SETTINGS, ErasureSettings
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.task_runtime.outcome import open_history, publish_outcome_and_raise
+from td_pinterest_op.task_runtime.outcome import Outcome, open_history, publishing
 from td_pinterest_op.task_runtime.process import GuardedTaskRun
 from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.services import Services, connect_services
@@ -71,27 +71,15 @@ def erase_people(task: Task, timing: Timing) -> dict[str, Any]:
         dry_run=settings.dry_run,
         for_this_run=settings.for_this_run,
     )
-    receipt: dict[str, Any] = {}
-    error: Exception | None = None
     with connect_services(task, settings, timing=timing, counts=stats.requests, needs_scopes=True) as services:
         erasure = _Erasure(settings=settings, stats=stats, services=services)
-        try:
-            receipt = erasure.erase_and_build_receipt(cast("JobOrQuery", request.source))
-        except Exception as failure:
-            error = failure
-        statistics = stats.to_json()
-        # The records sent are counted list by list, in the receipt.
-        for name in ("sent", "refused"):
-            del statistics["records"][name]
-        counts = {"accounts": len(settings.ad_account_ids), "lists": len(erasure.targets)}
-        publish_outcome_and_raise(
-            services,
-            error,
+        outcome = Outcome(
+            get_subjects=lambda: [("ad account", account) for account in settings.ad_account_ids],
+            build_rows=lambda: [erasure.build_history_row()],
             history=open_history(services, settings.history),
-            rows=[build_run_row({**statistics, "summary": erasure.summary, "erasure": counts})],
-            error_subjects=[("ad account", account) for account in settings.ad_account_ids],
         )
-    return receipt
+        with publishing(services, outcome):
+            return erasure.erase_and_build_receipt(cast("JobOrQuery", request.source))
 
 
 @dataclass
@@ -211,6 +199,14 @@ class _Erasure:
         if failure:
             raise failure
         return receipt
+
+    def build_history_row(self) -> HistoryRow:
+        statistics = self.stats.to_json()
+        # The records sent are counted list by list, in the receipt.
+        for name in ("sent", "refused"):
+            del statistics["records"][name]
+        counts = {"accounts": len(self.settings.ad_account_ids), "lists": len(self.targets)}
+        return build_run_row({**statistics, "summary": self.summary, "erasure": counts})
 
     def _require_ledger_tables(self, source: JobOrQuery) -> list[str]:
         """Check that the `ledgers` are ledgers. Return their names with databases."""

@@ -20,10 +20,10 @@ from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.settings.parse import parse_parameter
 from td_pinterest_op.settings.structures import CONTROL_TYPE
 from td_pinterest_op.settings.types import TABLE_TYPE, WrongValueError
-from td_pinterest_op.task_runtime.outcome import HistoryTable, require_history_database
+from td_pinterest_op.task_runtime.outcome import HistoryTable
 from td_pinterest_op.task_runtime.process import GuardedTaskRun
 from td_pinterest_op.task_runtime.services import build_treasure_data_api
-from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
+from td_pinterest_op.task_runtime.task import Task, get_current_task, require_history_database, store_workflow_values
 from td_pinterest_op.treasure_data.tables import TABLE_TIME_LIMIT
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from td_pinterest_op.run_history.history_table import (
 )
 from td_pinterest_op.runtime.clock import SYSTEM_TIMING, Timing
 from td_pinterest_op.settings.table import STATUS_SETTINGS, StatusSettings
-from td_pinterest_op.task_runtime.outcome import open_history, publish_outcome_and_raise
+from td_pinterest_op.task_runtime.outcome import Outcome, open_history, publishing
 from td_pinterest_op.task_runtime.process import GuardedTaskRun
 from td_pinterest_op.task_runtime.services import connect_services
 from td_pinterest_op.task_runtime.task import Task, get_current_task, store_workflow_values
@@ -59,10 +59,12 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
         audience_id: {**build_status_check_row({"audience_id": audience_id}), "ad_account_id": account}
         for audience_id in settings.audience_ids
     }
-    error: Exception | None = None
     with connect_services(task, settings, timing=timing) as services:
         history = open_history(services, settings.history)
-        try:
+        outcome = Outcome(
+            get_subjects=lambda: [("ad account", account)], build_rows=lambda: list(rows.values()), history=history
+        )
+        with publishing(services, outcome):
             known = history.read_rows(build_history_query(history.table, settings.audience_ids)) if history else []
             for audience_id, row in rows.items():
                 state, problem = _read_and_check_audience(services.pinterest, audience_id, known, settings)
@@ -72,15 +74,6 @@ def check_audiences(task: Task, timing: Timing) -> dict[str, Any]:
                 if problem:
                     problems.append(problem)
                 row.update(outcome=FAILED_OUTCOME if problem else SUCCESS_OUTCOME, error=problem or None)
-        except Exception as failure:
-            error = failure
-        publish_outcome_and_raise(
-            services,
-            error,
-            history=history,
-            rows=list(rows.values()),
-            error_subjects=[("ad account", account)],
-        )
     conditions = [each.condition for each in states]
     usable = conditions.count(AudienceCondition.READY)
     waiting = conditions.count(AudienceCondition.MATCHING)

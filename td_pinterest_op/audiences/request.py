@@ -2,8 +2,9 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from td_pinterest_op.errors import SettingProblem, SettingsError, SettingsErrorCollector
@@ -11,6 +12,8 @@ from td_pinterest_op.settings.parse import (
     ParsedSettings,
     build_settings,
     find_action_spec,
+    find_target_audience_id,
+    parse_known_setting,
     parse_raw_settings,
     parse_values,
 )
@@ -24,8 +27,14 @@ from td_pinterest_op.settings.table import (
     SettingsTable,
 )
 from td_pinterest_op.settings.types import describe_value, is_left_out
-from td_pinterest_op.task_runtime.outcome import require_history_database
-from td_pinterest_op.task_runtime.task import Task, build_task_source, parse_api_key, parse_endpoints, read_row_source
+from td_pinterest_op.task_runtime.task import (
+    Task,
+    build_task_source,
+    parse_api_key,
+    parse_endpoints,
+    read_row_source,
+    require_history_database,
+)
 from td_pinterest_op.treasure_data.job import JobOrQuery
 from td_pinterest_op.trino.hashed_query import require_hashable
 
@@ -83,7 +92,7 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
     parsed = _parse_task_settings(task, raw or {}, table, errors)
     settings: _S | None = None if raw is None else errors.call_and_collect(build_settings, parsed)
     action = parsed.action
-    if settings and settings.history:  # only for its problems: the history finds the database again
+    if settings and settings.history:
         errors.call_and_collect(require_history_database, task, settings.history)
     errors.call_and_collect(parse_endpoints, task.environ)
     source: JobOrQuery | None = None
@@ -104,33 +113,25 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
                 lists[name] = built
     if source and isinstance(settings, ExportSettings):
         errors.call_and_collect(require_hashable, source, settings)
-    try:
+    with naming_subjects(raw or {}, table=table):
         errors.raise_collected()
-    except SettingsError as error:
-        add_settings_subjects(error, parsed)
-        raise
     assert settings, "its problem was raised"  # noqa: S101
     for warning in settings.warnings:
         log.warning("%s", warning.text)
     return TaskRequest(task=task, settings=settings, source=source, lists=lists)
 
 
-def add_settings_subjects(error: SettingsError, parsed: ParsedSettings) -> None:
-    """Have an error about settings name the ad accounts and the audience that they name."""
-    values = parsed.values_with_defaults
-    accounts = dict.fromkeys([values.get("ad_account_id"), *(values.get("ad_account_ids") or ())])
-    audience = parsed.target_audience_id or values.get("audience_name")
-    error.add_subjects([*(("ad account", account) for account in accounts), ("audience", audience)])
-
-
 @contextlib.contextmanager
-def naming_subjects_of(parse: Callable[[], ParsedSettings]) -> Iterator[None]:
-    """Within the `with` block, let a SettingsError name the ad account and the audience of what `parse` returns."""
+def naming_subjects(settings: Mapping[object, object], *, table: SettingsTable[Any]) -> Iterator[None]:
+    """Within the `with` block, let a SettingsError name the ad accounts and the audience of unchecked `settings`."""
     try:
         yield
     except SettingsError as error:
-        with contextlib.suppress(SettingsError):
-            add_settings_subjects(error, parse())
+        parse = partial(parse_known_setting, settings=settings, table=table)
+        action = parse("action")
+        accounts = parse("ad_account_ids") or [parse("ad_account_id")]
+        audience = find_target_audience_id(settings, action, table=table) or parse("audience_name")
+        error.add_subjects([*(("ad account", account) for account in accounts), ("audience", audience)])
         raise
 
 

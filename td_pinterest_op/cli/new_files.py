@@ -1,23 +1,21 @@
 """Files that a command adds to a folder: all of them, or none, and never in place of another.
 
 A new folder is laid out beside its place and renamed. In a folder that exists, the files are laid out in a hidden
-folder with a list of their digests, then linked to their places, which fails where there is a file, the last one last.
-Whatever ends the command, the next call removes what it wrote before, unless it was finished, or somebody changed it.
+folder, then linked to their places, which fails where there is a file, the last one last. Whatever ends the command,
+the next call removes what it wrote before, unless the last file is in its place.
 """
 
 import contextlib
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from td_pinterest_op.cli.files import require_path_inside
+from td_pinterest_op.errors import SettingsError
 
 # digdag leaves out what begins with a dot.
 _STAGE_NAME = ".unfinished_init"
-_DIGESTS_NAME = "digests.json"
 
 
 def write_new_files(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -33,40 +31,59 @@ def write_new_files(folder: Path, contents: Mapping[str, bytes]) -> None:
     for name in contents:
         require_path_inside(folder, name)
     stage = folder / _STAGE_NAME
+    *others, last = contents
     try:
-        _write_files(stage, contents)
-        digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        # Written whole: without it, nothing is in its place.
-        (stage / "digests.new").write_text(json.dumps(digests))
-        (stage / "digests.new").rename(stage / _DIGESTS_NAME)
+        _write_files(stage / "first", {name: contents[name] for name in others})
+        _write_files(stage / "last", {last: contents[last]})
         for name in contents:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            os.link(stage / name, folder / name)
+            os.link(stage / ("last" if name == last else "first") / name, folder / name)
     except BaseException:
         with contextlib.suppress(OSError):
             remove_unfinished_files(folder)
         raise
-    shutil.rmtree(stage, ignore_errors=True)
+    _remove_stage(stage)
 
 
 def remove_unfinished_files(folder: Path) -> None:
-    """Remove what an interrupted call of `write_new_files` left in a folder. Raises OSError."""
+    """Remove what an interrupted call of `write_new_files` left in a folder. Files that were changed since are kept.
+
+    Raises OSError, and SettingsError if something else has the name of the hidden folder.
+    """
     stage = folder / _STAGE_NAME
     if not os.path.lexists(stage):
         return
-    digests: dict[str, str] = {}
-    with contextlib.suppress(OSError, ValueError):
-        digests = json.loads((stage / _DIGESTS_NAME).read_text())
-    names = [name for name in digests if os.path.lexists(folder / name)]
-    if len(names) < len(digests):
-        for name in names:
-            path = folder / name
-            if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digests[name]:
-                path.unlink()
-        for name in names:
+    if stage.is_symlink() or not stage.is_dir():
+        raise SettingsError(f"{stage} is no folder, and `init` needs this name: remove it")
+    for last in _list_files(stage / "last"):
+        if not _is_linked(last, folder / last.relative_to(stage / "last")):
+            for path in _list_files(stage / "first"):
+                _remove_unchanged(path, folder, path.relative_to(stage / "first"), written_at=last.stat().st_mtime_ns)
+    _remove_stage(stage)
+
+
+def _remove_unchanged(path: Path, folder: Path, name: Path, *, written_at: int) -> None:
+    placed = folder / name
+    if _is_linked(path, placed) and placed.stat().st_mtime_ns <= written_at:
+        placed.unlink()
+        if placed.parent != folder:
             with contextlib.suppress(OSError):  # not empty
-                if (folder / name).parent != folder:
-                    (folder / name).parent.rmdir()
+                placed.parent.rmdir()
+
+
+def _is_linked(path: Path, placed: Path) -> bool:
+    """Whether both are the same file. One link alone is a file that a link of somebody else's leads to."""
+    return os.path.lexists(placed) and os.path.samestat(path.lstat(), placed.lstat()) and path.lstat().st_nlink > 1
+
+
+def _list_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _remove_stage(stage: Path) -> None:
+    # Without the last file in it, nothing is taken for unfinished.
+    for name in ("last", "first"):
+        shutil.rmtree(stage / name, ignore_errors=True)
     shutil.rmtree(stage)
 
 

@@ -86,14 +86,10 @@ def parse_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
     return entries
 
 
-def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task:
-    """Return the task of one export: `task` with the settings and parameters of the `entry` called `name`.
-
-    Raises SettingsError if the entry has what only the task may have, such as credentials.
-    """
+def reject_settings_of_task(entry: Mapping[object, Any], name: str) -> None:
+    """Raise SettingsError if the `entry` called `name` has what only the task may have, such as credentials."""
     place = f"entry {name}"
-    params = {key: entry[key] for key in TASK_PARAMETERS if key in entry}
-    settings = {key: value for key, value in entry.items() if key not in {"name", *params}}
+    params, settings = _split_entry(entry)
     connecting = SETTINGS_FOR_ALL_ENTRIES.by_name.keys() - {"type"}
     if common := [key for key, value in settings.items() if key in connecting and not is_left_out(value)]:
         raise SettingsError(
@@ -105,6 +101,15 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
         _require_page_inside_project(PurePath(str(settings["report"]).strip()), name)
     if secret := next((key for key, value in {"name": name, **params}.items() if has_secret_reference(value)), None):
         raise SettingsError(f"{place}: {secret} names a secret of the workflow, which no entry may do", key=secret)
+
+
+def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task:
+    """Return the task of one export: `task` with the settings and parameters of the `entry` called `name`.
+
+    Raises SettingsError if the settings of the task, or those for this run, are none.
+    """
+    place = f"entry {name}"
+    params, settings = _split_entry(entry)
     shared = dict(get_raw_settings(task))
     merged = shared | {key: value for key, value in settings.items() if not is_left_out(value) or key not in shared}
     # What restricts and is blank is an error in either place. Any other blank setting overrides nothing.
@@ -132,6 +137,12 @@ def build_entry_task(task: Task, entry: Mapping[object, Any], name: str) -> Task
     if name in for_this_run:
         own[FOR_THIS_RUN_PARAMETER] = for_this_run[name]
     return replace(task, entry=name, params=own)
+
+
+def _split_entry(entry: Mapping[object, Any]) -> tuple[dict[str, Any], dict[object, Any]]:
+    """Return an entry's parameters and its settings."""
+    params = {key: entry[key] for key in TASK_PARAMETERS if key in entry}
+    return params, {key: value for key, value in entry.items() if key not in {"name", *params}}
 
 
 def _require_page_inside_project(report: PurePath, name: str) -> None:

@@ -2,23 +2,20 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
-from td_pinterest_op.audiences.actions.audience_action import AudienceAction
 from td_pinterest_op.audiences.plan import describe_plan
 from td_pinterest_op.audiences.request import ExportRequest, parse_task_request
-from td_pinterest_op.errors import NOTHING_SENT, ExportError, JobError, SettingsError, StoppedError, TreasureDataError
+from td_pinterest_op.errors import NOTHING_SENT, ExportError, JobError, StoppedError, TreasureDataError
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.runtime.text import format_count
-from td_pinterest_op.settings.table import ExportSettings
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import Stats
-from td_pinterest_op.task_runtime.outcome import open_history, publish_outcome_and_raise
+from td_pinterest_op.task_runtime.outcome import Outcome, open_history, publishing
 from td_pinterest_op.task_runtime.progress import ProgressReporter
 from td_pinterest_op.task_runtime.services import OnNewRefreshToken, Services, connect_services
 from td_pinterest_op.task_runtime.task import Task
@@ -41,44 +38,56 @@ def export_task(
     """
     log.info("td_pinterest_op %s", __version__)
     request = parse_task_request(task, table=EXPORT_SETTINGS)
-    settings = request.settings
-    stats = build_initial_stats(settings)
+    stats = Stats()
     with connect_services(
         task,
-        settings,
+        request.settings,
         timing=timing,
         counts=stats.requests,
         on_new_refresh_token=on_new_refresh_token,
         needs_scopes=True,
     ) as services:
-        run_request(request, services, stats, reporter)
+        outcome = build_outcome(services, stats, history=request.settings.history)
+        with publishing(services, outcome):
+            run_request(request, services, stats, outcome, reporter)
     return stats.to_json()
 
 
-def build_initial_stats(settings: ExportSettings) -> Stats:
-    """Return the statistics of an export that begins."""
-    return Stats(
-        action=settings.action.name,
-        ad_account_id=settings.ad_account_id,
-        audience_id=settings.audience_id,
-        audience_name=settings.audience_name,
-        dry_run=settings.dry_run,
-        for_this_run=settings.for_this_run,
+def build_outcome(services: Services, stats: Stats, *, history: TableName | None) -> Outcome:
+    """Return what the end of an export publishes: `stats`, as they are then."""
+    return Outcome(
+        get_subjects=lambda: [
+            ("ad account", stats.ad_account_id),
+            ("audience", stats.audience_id or stats.audience_name),
+        ],
+        build_rows=lambda: [build_run_row(stats.to_json())],
+        history=open_history(services, history),
+        stats=stats,
     )
 
 
 def run_request(
-    request: ExportRequest, services: Services, stats: Stats, reporter: ProgressReporter | None = None
+    request: ExportRequest,
+    services: Services,
+    stats: Stats,
+    outcome: Outcome,
+    reporter: ProgressReporter | None = None,
 ) -> None:
-    """Carry out a task's checked request, fill `stats`, and publish the outcome. Raises ExportError."""
+    """Carry out a task's checked request, and fill in `stats` and `outcome`. Raises ExportError."""
     reporter = reporter or ProgressReporter(timing=services.timing)
     settings = request.settings
     clock = services.timing.monotonic
-    error: Exception | None = None
-    action: AudienceAction | None = None
-    try:
-        action_class = next(each for each in ACTIONS if each.action is settings.action)
-        action = action_class(request=request, services=services, stats=stats, reporter=reporter)
+    stats.action = settings.action.name
+    stats.ad_account_id = settings.ad_account_id
+    stats.audience_id = settings.audience_id
+    stats.audience_name = settings.audience_name
+    stats.dry_run = settings.dry_run
+    stats.for_this_run = settings.for_this_run
+    outcome.report = settings.report
+    action_class = next(each for each in ACTIONS if each.action is settings.action)
+    action = action_class(request=request, services=services, stats=stats, reporter=reporter)
+    outcome.write_rejected = lambda: write_rejected_rows(settings, request.source, action.people_query, stats, services)
+    with _telling_what_was_sent(stats):
         action.find_and_check_audience()
         with contextlib.ExitStack() as stack:
             begin = clock()
@@ -96,51 +105,18 @@ def run_request(
                 finally:
                     stats.sending_seconds = clock() - begin
             stats.check_sums(complete=not settings.dry_run)
-    except Exception as failure:
-        error = failure
-        # For readers who see only the message and not the log.
-        if isinstance(failure, ExportError) and not failure.sent:
+
+
+@contextlib.contextmanager
+def _telling_what_was_sent(stats: Stats) -> Iterator[None]:
+    """Within the `with` block, let an error say what was sent: some readers see only the message, and not the log."""
+    try:
+        yield
+    except ExportError as error:
+        if not error.sent:
             if stats.sent:
                 to_send = format_count(stats.to_send_count, "record")
-                failure.sent = f"Before that, {stats.sent:,} of {to_send} were sent"
-            elif isinstance(failure, (StoppedError, TreasureDataError, JobError)) and not stats.requests.sent:
-                failure.sent = NOTHING_SENT
-    query = action.people_query if action else None
-    publish_export_and_raise(
-        services,
-        error,
-        stats,
-        history_table=settings.history,
-        report=settings.report,
-        write_rejected=partial(write_rejected_rows, settings, request.source, query, stats, services),
-    )
-
-
-def publish_export_and_raise(
-    services: Services,
-    error: Exception | None,
-    stats: Stats,
-    *,
-    history_table: TableName | None,
-    report: str | None = None,
-    write_rejected: Callable[[], None] = lambda: None,
-) -> None:
-    """Log an export's statistics, write its report and history row, and raise its `error`, if any, as an ExportError.
-
-    `report`: the report's path. `write_rejected`: writes the table of rejected rows.
-    """
-    stats.failed = error is not None
-    statistics = stats.to_json()
-    history = None
-    with contextlib.suppress(SettingsError):  # the database is missing, if that is what the error is about
-        history = open_history(services, history_table)
-    publish_outcome_and_raise(
-        services,
-        error,
-        history=history,
-        rows=[build_run_row(statistics)],
-        error_subjects=[("ad account", stats.ad_account_id), ("audience", stats.audience_id or stats.audience_name)],
-        statistics=statistics,
-        report=report,
-        write_rejected=write_rejected,
-    )
+                error.sent = f"Before that, {stats.sent:,} of {to_send} were sent"
+            elif isinstance(error, (StoppedError, TreasureDataError, JobError)) and not stats.requests.sent:
+                error.sent = NOTHING_SENT
+        raise

@@ -5,12 +5,12 @@ are not in the query any more, or are withheld, leave. Members of long ago are s
 or one with `rebuild`, replaces everybody; with `begin: adopt`, a first run keeps the people who are there. No plain
 identifier leaves Treasure Data.
 
-A run reads the ledger's state (`Ledger.load_state`), and checks that it is about this audience
-(`MirrorWarehouseSteps.check_ledger_and_first_run`). It reads the queries' columns (`describe_queries`), hashes the
-lists and the people, and withholds (`hash_and_withhold`), compares with the ledger (`compare_with_ledger`), and counts
-(`count_changes`). It writes the changes into the ledger, as a plan, and reads them back (`write_and_read_plan`). It
-sends them, while `PlanGuard` looks for a newer plan of another run. Once Pinterest has answered each batch, it marks
+A run reads the ledger's state (`Ledger.load_state`), and checks that it is whole and about this audience
+(`MirrorWarehouseSteps.check_ledger`). It reads the queries' columns (`describe_queries`), hashes the lists and the
+people, and withholds (`hash_and_withhold`), compares with the ledger (`compare_with_ledger`), and counts
+(`count_changes`). It writes the changes into the ledger, as a plan (`write_plan`), and reads them back (`read_plan`).
+It sends them, while `PlanGuard` looks for a newer plan of another run. Once Pinterest has answered each batch, it marks
 the plan as settled (`settle_plan`). A record that Pinterest refuses is void: its person stays what the last settled
-plan made of them. A plan that is not settled may have been sent in part: the next run sends its people again, to join
-or to leave.
+plan made of them (`note_refused`). A plan that is not settled may have been sent in part: the next run sends its people
+again, to join or to leave. Now and then, a run makes the ledger small (`compact_if_due`).
 """

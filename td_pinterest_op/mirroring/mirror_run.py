@@ -13,9 +13,9 @@ from td_pinterest_op.errors import (
     NOTHING_SENT,
     LimitError,
     MirrorError,
-    add_to_errors,
 )
 from td_pinterest_op.identifiers.reasons import Reason
+from td_pinterest_op.mirroring.compaction import compact_if_due
 from td_pinterest_op.mirroring.comparison import build_change_counts_query, build_changes_select
 from td_pinterest_op.mirroring.ledger import (
     DIFFERENCE_MODE,
@@ -72,32 +72,51 @@ class MirrorWarehouseSteps:
         self._files.close()
         self.jobs.drop_tables(self.jobs.tables)
 
-    def check_ledger_and_first_run(self, *, customer_list_id: str, audience_size: int | None) -> None:
-        """Raise MirrorError if the ledger is about another ad account or customer list than the audience's.
+    def check_ledger(self, customer_list_id: str) -> None:
+        """Raise MirrorError if the ledger has lost rows, or is about another ad account or customer list.
 
-        A run that replaces everybody may begin with any ledger. Raises LimitError if a first run would meet people in
-        the audience, and the setting `begin` does not say whether they stay. `audience_size`: None if unknown.
+        A run that replaces everybody may begin with any ledger. `customer_list_id`: the list that the audience uses.
         """
+        if self._replaces_everybody:
+            return
         state = self.ledger.state
-        settings = self.settings
-        of_ledger = (state.ad_account_id, state.customer_list_id)
-        is_another = of_ledger != (settings.ad_account_id, customer_list_id)
-        if is_another and state.settled and not self._replaces_everybody:
+        if state.has_lost_rows:
             raise MirrorError(
-                f"the audience uses customer list {customer_list_id} of ad account {settings.ad_account_id} now, but "
-                f"the mirror has filled list {state.customer_list_id} of ad account {state.ad_account_id}: somebody "
-                "else has switched the audience, or ad_account_id is another",
+                f"the ledger {self.ledger.name} has lost what was older than plan {state.oldest} of audience "
+                f"{self.jobs.audience_id}: somebody has dropped the table, or deleted its rows",
+                sent=NOTHING_SENT,
+                advice="To go on, set rebuild: true for one run, which replaces the people of the audience and starts "
+                "the ledger again. A ledger must not expire",
+            )
+        of_ledger = (state.ad_account_id, state.customer_list_id)
+        if state.settled and of_ledger != (self.settings.ad_account_id, customer_list_id):
+            raise MirrorError(
+                f"the audience uses customer list {customer_list_id} of ad account {self.settings.ad_account_id} now, "
+                f"but the mirror has filled list {state.customer_list_id} of ad account {state.ad_account_id}: "
+                "somebody else has switched the audience, or ad_account_id is another",
                 sent=NOTHING_SENT,
                 advice="To go on, set rebuild: true for one run, which replaces the people of the audience and starts "
                 "the ledger again",
             )
+
+    def warn_of_second_rebuild(self) -> None:
+        """Log a warning if the run before was a rebuild, or another replace, and this one is too."""
+        state = self.ledger.state
         # The newest settled plan is a replace, without a compaction since.
         ends_with_replace = state.settled == state.base != state.compacted
-        if settings.rebuild and ends_with_replace:
+        if self.settings.rebuild and ends_with_replace:
             log.warning(
                 "rebuild: true replaces everybody in the audience and orphans a customer list, and so did the run "
                 "before. It is meant for one run: leave it out of the settings"
             )
+
+    def check_first_run(self, audience_size: int | None) -> None:
+        """Raise LimitError if a first run meets people in the audience, and `begin` does not say whether they stay.
+
+        `audience_size`: None if unknown.
+        """
+        state = self.ledger.state
+        settings = self.settings
         # An earlier try has passed this check and may have filled the audience itself.
         is_first = not state.settled and not state.replacing
         if is_first and audience_size != 0 and not settings.rebuild and settings.begin is None:
@@ -247,20 +266,22 @@ class MirrorWarehouseSteps:
                 advice=build_limit_advice("max_leave_ratio"),
             )
 
-    def write_and_read_plan(self, customer_list_id: str) -> Mapping[str, PreparedRecords]:
-        """Write the changes into the ledger as a plan, and read them back. Return the records to add and to remove.
-
-        The keys are JOINERS and LEAVERS. Raises MirrorError if another run has made a plan or compacted the ledger
-        meanwhile, or if the plan is not complete.
-        """
-        figures = self.figures
-        changed = "'join', 'stay'" if figures.mode == REPLACE_MODE else "'join', 'due', 'leave'"
+    def write_plan(self, customer_list_id: str) -> None:
+        """Write the changes into the ledger as a plan, which is sent to this list."""
+        changed = "'join', 'stay'" if self.figures.mode == REPLACE_MODE else "'join', 'due', 'leave'"
         changes = f"""\
 SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
   FROM {self._changes_table} WHERE op IN ({changed})"""
-        self.ledger.insert_plan(changes, figures, customer_list_id=customer_list_id)
+        self.ledger.insert_plan(changes, self.figures, customer_list_id=customer_list_id)
+
+    def read_plan(self) -> Mapping[str, PreparedRecords]:
+        """Read the plan back. Return the records to add and to remove, by JOINERS and LEAVERS.
+
+        Raises MirrorError if another run has made a plan or compacted the ledger meanwhile, or if the plan is not
+        complete.
+        """
         spools = {op: self._files.enter_context(contextlib.closing(Spool())) for op in (JOINERS, LEAVERS)}
-        proofs: list[int] = []
+        announced: list[int] = []
         for ops, digests, row_counts in self.jobs.read_rows("read the plan back", self.ledger.build_new_rows_query()):
             if None in ops:
                 raise MirrorError(
@@ -270,41 +291,46 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
                     advice="Run this task again",
                     subjects=[("audience", self.jobs.audience_id)],
                 )
-            proofs += [count for op, count in zip(ops, row_counts, strict=True) if op in PLAN_EVENTS]
+            announced += [count for op, count in zip(ops, row_counts, strict=True) if op in PLAN_EVENTS]
             for name, spool in spools.items():
                 of_spool = name.encode()
                 spool.add([unhexlify(digest) for op, digest in zip(ops, digests, strict=True) if op == of_spool])
         for spool in spools.values():
             spool.finish()
         written = sum(spool.unique_count for spool in spools.values())
-        if proofs != [figures.to_send_count] or written != figures.to_send_count:
+        expected = self.figures.to_send_count
+        if announced != [expected] or written != expected:
             raise MirrorError(
-                f"the plan in the ledger differs from what was computed ({written:,} records, not "
-                f"{figures.to_send_count:,}): an INSERT was interrupted",
+                f"the plan in the ledger differs from what was computed ({written:,} records, not {expected:,}): an "
+                "INSERT was interrupted",
                 sent=NOTHING_SENT,
                 advice="Run this task again",
             )
         return {op: PreparedRecords({SINGLE_DIGEST_LAYOUT: spool}, self._list_type) for op, spool in spools.items()}
 
-    def settle_plan(
-        self, customer_list_id: str, *, refused_joiners: Sequence[bytes], refused_leavers: Sequence[bytes]
-    ) -> None:
-        """Record in the ledger that the plan was sent, but for the refused digests.
+    def note_refused(self, *, joiners: Sequence[bytes], leavers: Sequence[bytes]) -> None:
+        """Record in the ledger that these digests of the plan are void, as Pinterest refused them.
 
-        Whoever Pinterest refused stays what the newest settled plan before this one has made of them.
+        Each person stays what the newest settled plan before this one has made of them.
         """
+        refused = [*joiners, *leavers]
+        if not refused:
+            return
+        # The list of a replace begins without people.
+        state = "'out'" if self.figures.mode == REPLACE_MODE else "CASE was_member WHEN 1 THEN 'in' ELSE 'out' END"
+        states = f"SELECT {state} AS op, digest FROM {self._changes_table} WHERE digest IS NOT NULL"
+        self.ledger.insert_refused(refused, states)
+        noted, kept = self.ledger.count_refused()
+        if noted != len(refused):
+            raise MirrorError(
+                f"the ledger has {noted:,} of {len(refused):,} refused records: an INSERT was interrupted"
+            )
+        self._refused_change = kept - len(joiners)
+
+    def settle_plan(self, customer_list_id: str) -> None:
+        """Record in the ledger that Pinterest has answered the whole plan. `customer_list_id`: the audience's list."""
         replaces = self.figures.mode == REPLACE_MODE
-        with add_to_errors(
-            sent="The whole plan was sent, but is not settled in the ledger: the next run sends it again"
-        ):
-            refused = [*refused_joiners, *refused_leavers]
-            if refused:
-                # The list of a replace begins without people.
-                state = "'out'" if replaces else "CASE was_member WHEN 1 THEN 'in' ELSE 'out' END"
-                states = f"SELECT {state} AS op, digest FROM {self._changes_table} WHERE digest IS NOT NULL"
-                kept = self.ledger.insert_refused_and_count_members(refused, states)
-                self._refused_change = kept - len(refused_joiners)
-            self.ledger.settle(replaces_everybody=replaces, customer_list_id=customer_list_id)
+        self.ledger.settle(replaces_everybody=replaces, customer_list_id=customer_list_id)
 
     def count_members_and_compact(self) -> None:
         """Store the member count in `stats`. Compact the ledger if that is due. Nothing may be left to send."""
@@ -315,4 +341,4 @@ SELECT CASE op WHEN 'leave' THEN 'leave' ELSE 'join' END AS op, digest
         if self.figures.mode != REPLACE_MODE:  # else the rows that were compared are void
             rows += self.counts["ledger_rows"]
             oldest_leaver = self.counts["oldest_leaver"]
-        self.ledger.compact_if_due(member_count=members, valid_row_count=rows, oldest_leaver_plan=oldest_leaver)
+        compact_if_due(self.ledger, member_count=members, row_count=rows, oldest_leaver_plan=oldest_leaver)

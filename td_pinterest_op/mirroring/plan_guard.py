@@ -45,15 +45,23 @@ class PlanGuard:
         self._trusted_until = self.client.timing.monotonic() + _PLAN_TRUSTED_SECONDS
 
     def require_newest_plan(self) -> None:
-        """Ask the ledger now. Raises MirrorError if another run has written a newer plan."""
+        """Ask the ledger now. Raises MirrorError if another run has written a newer plan, or if this run's is gone."""
         waits = self.client.rate_limiter.past_wait_count
         self._question = None
         self._check_ledger_for_newer()
         self._waits = waits
 
     def _check_ledger_for_newer(self) -> None:
-        if newer := self.ledger.find_newer_plan():
+        newer, is_own_there = self.ledger.find_newer_plan()
+        if newer:
             raise MirrorError(f"plan {newer} is newer")
+        if not is_own_there:
+            raise MirrorError(
+                f"plan {self.ledger.state.number} of audience {self.ledger.jobs.audience_id} is no longer in the "
+                f"ledger {self.ledger.name}: somebody has dropped the table, or deleted its rows, during this run",
+                advice="Set rebuild: true for one run",
+                subjects=[("audience", self.ledger.jobs.audience_id)],
+            )
         self._trusted_until = self.client.timing.monotonic() + _PLAN_TRUSTED_SECONDS
 
     def _require_newest_plan_before_write(self) -> None:
@@ -83,7 +91,7 @@ class PlanGuard:
             if shutdown.is_requested():
                 raise
             try:
-                newer = self.ledger.find_newer_plan()
+                newer, _ = self.ledger.find_newer_plan()
                 if newer:
                     self.ledger.record_changes_as_unsure(*self._changes)
             except ExportError as failure:

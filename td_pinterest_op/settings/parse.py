@@ -151,9 +151,38 @@ def parse_parameter(name: str, value: object, type_: SettingType) -> Any:
         raise SettingsError(f"{name}: {error}; allowed: {type_.allowed}", key=name) from None
 
 
+def parse_known_setting(name: str, settings: Mapping[Any, object], *, table: SettingsTable[Any]) -> Any:
+    """Return the value of one of the unchecked `settings`, or its default.
+
+    Returns None for a wrong value, and if the table has no such setting.
+    """
+    key = table.by_name.get(name)
+    if key is None:
+        return None
+    value = next((each for each in map(settings.get, (key.name, key.alias)) if not is_left_out(each)), None)
+    if value is None:
+        return key.default
+    try:
+        return None if has_secret_reference(value) else key.type.parse(value)
+    except WrongValueError:
+        return None
+
+
 def find_action_spec(settings: Mapping[Any, object], *, table: SettingsTable[Any]) -> ActionSpec | None:
-    """Return the action that unchecked settings name, as `ParsedSettings.action` does."""
-    return parse_values(settings, table=table, environ={}).action
+    """Return the action that unchecked settings name, or the default, as `ParsedSettings.action` does."""
+    action: ActionSpec | None = parse_known_setting("action", settings, table=table)
+    return action
+
+
+def find_target_audience_id(
+    settings: Mapping[Any, object], action: ActionSpec | None, *, table: SettingsTable[Any]
+) -> str | None:
+    """Return the id of the audience that `action` changes, as `ParsedSettings.target_audience_id` does."""
+    own = action.audience_id if action else "audience_id"
+    if own is None:
+        return None
+    values = [parse_known_setting(name, settings, table=table) for name in (own, "audience_id")]
+    return next((value for value in values if isinstance(value, str)), None)
 
 
 def parse_values(

@@ -4,14 +4,14 @@ import contextlib
 import json
 import logging
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from td_pinterest_op import __version__
-from td_pinterest_op.errors import ExportError, StoppedError, Subject
+from td_pinterest_op.errors import ExportError, SettingsError, StoppedError, Subject
 from td_pinterest_op.report.page_file import write_run_report
 from td_pinterest_op.run_history.history_table import (
     COLUMN_TYPES,
@@ -22,9 +22,10 @@ from td_pinterest_op.run_history.history_table import (
 )
 from td_pinterest_op.runtime import shutdown
 from td_pinterest_op.settings.types import TableName
+from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.process import may_rerun_for_renewed_token
 from td_pinterest_op.task_runtime.services import Services
-from td_pinterest_op.task_runtime.task import Task, find_workflow_name, require_database
+from td_pinterest_op.task_runtime.task import Task, find_workflow_name, require_history_database
 from td_pinterest_op.treasure_data.job import JobOrQuery, run_statement_job
 from td_pinterest_op.treasure_data.result import read_small_result
 from td_pinterest_op.treasure_data.tables import OperatorTable
@@ -78,67 +79,63 @@ def build_run_columns(task: Task, *, now: float) -> dict[str, Any]:
 
 
 def open_history(services: Services, table: TableName | None) -> HistoryTable | None:
-    """Return the history of a task, or None without a `table`. Raises SettingsError without a known database."""
-    if table is None:
-        return None
-    return HistoryTable(
-        task=services.task,
-        connect=lambda: services.treasure_data,
-        database=require_history_database(services.task, table),
-        table=table.table,
-        now=services.timing.now,
-    )
+    """Return the history of a task. None without a `table`, or a database: that is an error of the task's settings."""
+    with contextlib.suppress(SettingsError):
+        if table:
+            return HistoryTable(
+                task=services.task,
+                connect=lambda: services.treasure_data,
+                database=require_history_database(services.task, table),
+                table=table.table,
+                now=services.timing.now,
+            )
+    return None
 
 
-def require_history_database(task: Task, table: TableName) -> str:
-    """Return the database of a history table. Raises SettingsError if none is known."""
-    return table.database or require_database(task, needed_by=f"the history {table.table}")
+@dataclass(kw_only=True)
+class Outcome:
+    """What the end of a run publishes, apart from its error. A run adds what it finds out."""
+
+    get_subjects: Callable[[], Iterable[Subject]]  # see `ExportError.add_subjects`
+    build_rows: Callable[[], Sequence[HistoryRow]]  # for the history; a row without an outcome gets the run's
+    history: HistoryTable | None
+    stats: Stats | None = None  # for the log and the report; None for a run with statistics of its own
+    report: str | None = None  # the page's path
+    write_rejected: Callable[[], object] = lambda: None
 
 
-def publish_outcome_and_raise(
-    services: Services,
-    error: Exception | None,
-    *,
-    history: HistoryTable | None,
-    rows: Sequence[HistoryRow],
-    error_subjects: Sequence[Subject],
-    statistics: Mapping[str, Any] | None = None,
-    report: str | None = None,
-    write_rejected: Callable[[], object] = lambda: None,
-) -> None:
-    """Publish the outcome of a run in log, history and report page. Raise its `error`, if any, as an ExportError.
+@contextlib.contextmanager
+def publishing(services: Services, outcome: Outcome) -> Iterator[None]:
+    """At the end of the `with` block, publish a run's outcome: log, report, history, rejected rows, in this order.
 
-    `rows`: for the history; a row without an outcome gets the run's. `error_subjects`: see `ExportError.add_subjects`.
-    `report`: the page's path. A task that starts again publishes nothing. After a signal, there is no time left to
-    write to tables.
+    Then raises the error that ended the block, if any, as an ExportError. A task that starts again publishes nothing.
+    After a signal, there is no time left to write to tables.
     """
-    failure = ExportError.from_exception(error) if error else None
+    failure: ExportError | None = None
+    try:
+        yield
+    except Exception as error:
+        failure = ExportError.from_exception(error)
     if failure and may_rerun_for_renewed_token(services.task, failure):
         raise failure
     if failure:
-        failure.add_subjects(error_subjects)
+        failure.add_subjects(outcome.get_subjects())
         # Ctrl-C ends `digdag run` as well, which then prints no task's error.
         if isinstance(failure, StoppedError) and services.task.attempt_id:
             log.error("%s", failure)
-    if statistics:
+    message = failure.describe(quotes=False) if failure else ""
+    if outcome.stats:
+        outcome.stats.failed = failure is not None
+        statistics = outcome.stats.to_json()
         level, text = (logging.ERROR, "statistics of the failed run") if failure else (logging.INFO, "statistics")
         log.log(level, "%s: %s", text, json.dumps(statistics))
-        if report:
-            write_run_report(
-                Path(report),
-                statistics,
-                error=failure.describe(quotes=False) if failure else "",
-                now=services.timing.get_utc_time(),
-            )
+        if outcome.report:
+            write_run_report(Path(outcome.report), statistics, error=message, now=services.timing.get_utc_time())
     if not shutdown.is_requested():
-        if history:
-            outcome = (
-                {"outcome": FAILED_OUTCOME, "error": failure.describe(quotes=False)}
-                if failure
-                else {"outcome": SUCCESS_OUTCOME}
-            )
-            history.write_rows([outcome | dict(row) for row in rows])
+        if outcome.history:
+            end = {"outcome": FAILED_OUTCOME, "error": message} if failure else {"outcome": SUCCESS_OUTCOME}
+            outcome.history.write_rows([end | dict(row) for row in outcome.build_rows()])
         with contextlib.suppress(StoppedError):
-            write_rejected()
+            outcome.write_rejected()
     if failure:
         raise failure

@@ -25,6 +25,7 @@ from td_pinterest_op.settings.types import (
     ENGINE_TYPE,
     JOB_ID_TYPE,
     LOST_DIGITS_WARNING,
+    TableName,
     is_left_out,
     may_have_lost_digits,
 )
@@ -247,6 +248,11 @@ def require_database(task: Task, *, needed_by: str) -> str:
             key="database",
         )
     return name
+
+
+def require_history_database(task: Task, table: TableName) -> str:
+    """Return the database of a history table. Raises SettingsError if none is known."""
+    return table.database or require_database(task, needed_by=f"the history {table.table}")
 
 
 def build_task_source(task: Task, name: str, query: str) -> JobOrQuery:

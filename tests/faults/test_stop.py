@@ -114,3 +114,18 @@ def test_list_of_audiences_that_is_ended_midway_is_exact_when_it_is_repeated(
         0,
         [digests(1, first=n) for n in range(6)],
     ), said
+
+
+def test_list_of_audiences_that_is_stopped_before_its_entries_says_that_none_was_started(
+    services: Services, tmp_path: Path
+) -> None:
+    entries = [
+        {"name": f"entry {n}", "audience_id": services.audience(), "action": "clear_current_audience"} for n in (1, 2)
+    ]
+    shared = {"type": "pinterest", "audience_type": "customer_list", "ad_account_id": AD_ACCOUNT_ID}
+    operator = "td_pinterest_op.export.PinterestExport"
+    services.pinterest.on_request(lambda _: run.send_signal(signal.SIGTERM))
+    run = child.start_run(services, shared, job_id=None, folder=tmp_path, operator=operator, audiences=entries)
+    code, said = run.wait(within=WITHIN)
+    assert code == 1
+    assert "the run was stopped (SIGTERM). No entry was started" in said

@@ -1,4 +1,4 @@
-"""Random days of a mirror: records that Pinterest refuses, crashes, a second session at the same moment, both modes.
+"""Random days of a mirror in both modes: refused records, requests without an answer, crashes, rebuilds, two sessions.
 
 After each day with a single session that ends as it should, the audience is compared with the query's people, and the
 ledger's members with the audience's.
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from td_pinterest_op.errors import RecordsRefusedError, RequestRefusedError
+from tests.emulators.pinterest import When
+from tests.emulators.pinterest.faults import Answer, Fault
 from tests.emulators.pinterest.tokens import REFRESH_TOKEN
 from tests.exporting import digest
 from tests.mirror.days import LEDGER, Attempt, Death, World, run_at_statement, run_at_write
@@ -68,6 +70,7 @@ class Model:
     seed: int
     complete: int = 0  # days that ended as they should
     in_stop_mode: int = 0  # those of them that failed since Pinterest had refused records
+    unanswered: int = 0  # days that failed since Pinterest did not answer
     deaths: int = 0
     met: int = 0  # days with two sessions
     _day: int = 0
@@ -86,7 +89,7 @@ class Model:
     def run_days(self, count: int) -> None:
         """Run days, and compare after each that should have ended right. The last one is such a day."""
         for _ in range(count - 1):
-            self._run_day(self._dice.choice(["one", "dies", "two"]))
+            self._run_day(self._dice.choice(["one", "one", "dies", "dies", "two", "two", "unanswered"]))
         self._run_day("one")
 
     def _run_day(self, kind: str) -> None:
@@ -98,10 +101,16 @@ class Model:
         world.pinterest.tokens.set_refresh_token(REFRESH_TOKEN)  # which lives for sixty days
         ignores = dice.random() < 0.6
         settings: dict[str, Any] = {"ignore_invalid_records": ignores, "resend_days": dice.choice([0, 5])}
+        if dice.random() < 0.1:
+            settings["rebuild"] = True
         match kind:
             case "dies":
                 ran = world.run(self._day, death=self._choose_death(), **settings)
                 self.deaths += not ran.succeeded
+            case "unanswered":
+                self._stop_answering()
+                ran = world.run(self._day, retry_count=1, **settings)
+                self.unanswered += not ran.succeeded
             case "two":
                 with self._run_beside() as newer:
                     world.run(self._day, **settings)
@@ -128,6 +137,19 @@ class Model:
         # Of those whom only a plan that was not settled has added, the ledger says that they are out as soon as
         # Pinterest refuses to remove them.
         assert members - of_ledger <= self._not_removed - wanted
+
+    def _stop_answering(self) -> None:
+        """Let Pinterest fail to answer all requests with records after some, which it carries out or not."""
+        dice = self._dice
+        fault = Fault(
+            effect=Answer(status=500),
+            when=dice.choice(list(When)),
+            method="PATCH",
+            path="customer_lists",
+            after=dice.randrange(4),
+            times=None,
+        )
+        self.world.pinterest.faults.add(fault)
 
     def _choose_death(self) -> Death:
         return Death(step=self._dice.randrange(1, _MOST_STEPS), how=self._dice.choice(HOW), seed=self._day)

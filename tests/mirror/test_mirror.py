@@ -1,7 +1,7 @@
 """What the mirror does on its first day, on the days after, and after errors and outside changes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,15 @@ from tests.mirror.test_overtaking import run_during_wait
 # The statements and writes of a first day, as `Death` counts them.
 MOVE = 38
 DEVICES = [f"5eed0123-4567-89ab-cdef-{number:012x}" for number in range(120)]
+
+
+def list_new_queries(mirror_world: World, known: int) -> list[str]:
+    """Return the queries of the jobs after the first `known` ones, in the order they were issued."""
+    return [job.query for job in reversed(mirror_world.td.jobs.all()[:-known])]
+
+
+def count_ledger_reads(queries: Iterable[str]) -> int:
+    return sum(query.count(f'FROM "{DATABASE}"."{LEDGER}"') for query in queries)
 
 
 def test_later_run_sends_only_the_differences(mirror_world: World, audience_id: str) -> None:
@@ -53,7 +62,7 @@ def test_day_takes_eight_statements_four_ledger_reads_and_one_token_exchange(
     jobs = len(mirror_world.td.jobs.all())
     tokens = len(mirror_world.pinterest.calls.of("oauth/token"))
     ran = mirror_world.follow(1, people(200, first=10))
-    issued = [job.query for job in reversed(mirror_world.td.jobs.all()[:-jobs])]
+    issued = list_new_queries(mirror_world, jobs)
     purposes = [re.split("_op: (?:mirror: )?", query.splitlines()[0])[1] for query in issued]
     assert purposes == [
         "read the state of the ledger",
@@ -65,12 +74,38 @@ def test_day_takes_eight_statements_four_ledger_reads_and_one_token_exchange(
         "read the newest plan",
         "settle the plan",
     ]
-    assert sum(query.count(f'FROM "{DATABASE}"."{LEDGER}"') for query in issued) == 4
+    assert count_ledger_reads(issued) == 4
     assert sum("FROM people" in query and "LIMIT 0" not in query for query in issued) == 1
     assert len(mirror_world.pinterest.calls.of("oauth/token")) == tokens + 1
     for purpose in purposes:
         if purpose != "read the columns of the query":  # an error of the user's own query is named as one
             assert re.search(r"job \d+ issued \(presto on database sandbox\): " + re.escape(purpose), ran.output)
+
+
+def test_day_with_a_refused_record_reads_the_ledger_five_times(mirror_world: World, audience_id: str) -> None:
+    mirror_world.pinterest.switches.poison = frozenset(digests(1, first=200))
+    mirror_world.set_people(people(210))
+    jobs = len(mirror_world.td.jobs.all())
+    assert mirror_world.run(1).succeeded
+    assert count_ledger_reads(list_new_queries(mirror_world, jobs)) == 5
+
+
+def test_day_with_a_compaction_reads_the_ledger_seven_times(
+    mirror_world: World, audience_with_large_ledger: str
+) -> None:
+    jobs = len(mirror_world.td.jobs.all())
+    assert mirror_world.run(3).steps[-4:] == list(COMPACTION)
+    assert count_ledger_reads(list_new_queries(mirror_world, jobs)) == 7
+
+
+def test_history_is_written_once_the_plan_is_settled(mirror_world: World, audience_id: str) -> None:
+    mirror_world.set_people(people(210))
+    jobs = len(mirror_world.td.jobs.all())
+    assert mirror_world.run(1, history="pinterest_history").succeeded
+    queries = list_new_queries(mirror_world, jobs)
+    (settled,) = [number for number, query in enumerate(queries) if "mirror: settle the plan" in query]
+    written = [number for number, query in enumerate(queries) if "pinterest_history" in query]
+    assert min(written) > settled
 
 
 def test_lists_are_hashed_right_before_the_one_statement_that_reads_the_people(mirror_world: World) -> None:
@@ -624,7 +659,7 @@ def test_plan_that_is_overtaken_and_deleted_by_a_compaction_sends_no_more(
 ) -> None:
     def run_second() -> None:
         mirror_world.follow(3, people(200, first=150), session="a newer session")
-        assert {op for (op,) in mirror_world.sql(f"SELECT op FROM {LEDGER}")} == {"compacted", "member"}
+        assert {op for (op,) in mirror_world.sql(f"SELECT op FROM {LEDGER}")} == {"compacted", "in"}
 
     mirror_world.settings["max_in_flight"] = 1
     with run_during_wait(mirror_world, run_second, after=before):

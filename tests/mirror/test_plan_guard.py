@@ -28,7 +28,7 @@ class Sending:
     awaited: list[tuple[float, Callable[[], None], Future[None]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.state = LedgerPlans(number=7)
+        self.state = LedgerPlans(number=7, read_at=0)
         self.jobs = SimpleNamespace(audience_id="1")
         timing = Timing(monotonic=lambda: self.now, now=lambda: self.now, sleep=self.sleep)
         self.rate_limiter = RateLimiter(requests_per_minute=1000, timing=timing)
@@ -39,14 +39,15 @@ class Sending:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def find_newer_plan(self) -> None:
+    def find_newer_plan(self) -> tuple[None, bool]:
         self.asked_at.append(self.now)
         self.now += self.answer_after
+        return None, True
 
     def answer(self, ask: Callable[[], None], future: Future[None]) -> None:
         """The end of a thread that asks."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(self, "find_newer_plan", lambda: None)
+            patch.setattr(self, "find_newer_plan", lambda: (None, True))
             ask()
         future.set_result(None)
 

@@ -69,7 +69,7 @@ def run_random_days(server: str, count: int) -> None:
         model.run_days(count)
     print(
         f"{count} random days: {model.complete} compared, {model.in_stop_mode} in stop mode with refused records, "
-        f"{model.deaths} crashes, {model.met} with two sessions"
+        f"{model.unanswered} without an answer, {model.deaths} crashes, {model.met} with two sessions"
     )
 
 

@@ -151,11 +151,13 @@ class Days:
             people = mirror.describe_queries()
         mirror.compare_with_ledger(people, mirror.hash_and_withhold(people))
         mirror.count_changes()
-        mirror.write_and_read_plan("5")
+        mirror.write_plan("5")
+        mirror.read_plan()
         mirror.ledger.find_newer_plan()
         # One of those who join.
         refused = hashlib.sha256(f"person{self.first + self.people - 1}@shop.example".encode()).digest()
-        mirror.settle_plan("5", refused_joiners=[] if self.withholds else [refused], refused_leavers=[])
+        mirror.note_refused(joiners=[] if self.withholds else [refused], leavers=[])
+        mirror.settle_plan("5")
         mirror.count_members_and_compact()
         mirror.close()
         return jobs

@@ -18,6 +18,7 @@ from td_pinterest_op.errors import (
     AudienceError,
     RecordsRefusedError,
     RequestRefusedError,
+    add_to_errors,
 )
 from td_pinterest_op.mirroring.ledger import JOINERS, LEAVERS, REPLACE_MODE, REPLACEMENT, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
@@ -117,16 +118,9 @@ class Mirror(MembersAction):
                 self._ledger.create_if_missing()
             self._ledger.load_state(now=now)
             if audience:
-                # How many people may be in it, by the greater of Pinterest's two counts. For some time, the size of an
-                # audience is unknown or 0, whoever is in it.
-                people = audience.size or None
-                used = find_used_list(self._api, audience)
-                name = parse_list_name(used)
-                dummies = name.dummy_record_count if name else None
-                uploaded = used.uploaded if used else None  # dummies included
-                if uploaded is not None or dummies is not None:
-                    people = max(max(people or 0, uploaded or 0) - (dummies or 0), 0)
-                self._run.check_ledger_and_first_run(customer_list_id=get_list_id(audience), audience_size=people)
+                self._run.check_ledger(get_list_id(audience))
+                self._run.warn_of_second_rebuild()
+                self._run.check_first_run(self._count_possible_people(audience))
             self.people_query = self._run.describe_queries()
             digests_table = self._run.hash_and_withhold(self.people_query)
             self._run.compare_with_ledger(self.people_query, digests_table)
@@ -134,6 +128,19 @@ class Mirror(MembersAction):
             check_export_limits(self._settings, self.stats)
             self._run.check_leave_ratio()
             yield PreparedRecords()
+
+    def _count_possible_people(self, audience: Audience) -> int | None:
+        """Return how many people may be in the audience, None if that is unknown: the greater of Pinterest's counts.
+
+        For some time, Pinterest's size of an audience is unknown or 0, whoever is in it.
+        """
+        used = find_used_list(self._api, audience)
+        name = parse_list_name(used)
+        dummies = name.dummy_record_count if name else None
+        uploaded = used.uploaded if used else None  # dummies included
+        if uploaded is None and dummies is None:
+            return audience.size or None
+        return max(max(audience.size or 0, uploaded or 0) - (dummies or 0), 0)
 
     def plan_steps(self, _prepared: PreparedRecords) -> list[Step]:
         """Return the steps that write the plan into the ledger, send it, and mark it as settled."""
@@ -189,7 +196,8 @@ class Mirror(MembersAction):
 
     def _write_ledger_plan(self) -> None:
         """Write the plan into the ledger. From then on, a newer run's plan stops this run."""
-        self._plan = self._run.write_and_read_plan(get_list_id(self._existing_audience))
+        self._run.write_plan(get_list_id(self._existing_audience))
+        self._plan = self._run.read_plan()
         self._guard.trust_plan_as_newest()
         self.stats.mirror = replace(self._run.figures, plan=self._ledger.state.number)
 
@@ -225,12 +233,12 @@ class Mirror(MembersAction):
     def _settle_sent_plan(self) -> None:
         with self._guard.fail_if_overtaken():
             self._guard.require_newest_plan()
-        # The list that the audience uses now: after a replace, the new one.
-        self._run.settle_plan(
-            self.stats.customer_list_id or "",
-            refused_joiners=self._refused[JOINERS],
-            refused_leavers=self._refused[LEAVERS],
-        )
+        with add_to_errors(
+            sent="The whole plan was sent, but is not settled in the ledger: the next run sends it again"
+        ):
+            self._run.note_refused(joiners=self._refused[JOINERS], leavers=self._refused[LEAVERS])
+            # The list that the audience uses now: after a replace, the new one.
+            self._run.settle_plan(self.stats.customer_list_id or "")
         self._run.count_members_and_compact()
         self._fail_if_refused()
 

@@ -16,7 +16,7 @@ from td_pinterest_op.cli.connection import SECRETS_BY_VARIABLE
 from td_pinterest_op.cli.lint.findings import FileLine, Findings
 from td_pinterest_op.cli.lint.yaml_file import YamlBlock
 from td_pinterest_op.errors import SettingProblem, SettingsError
-from td_pinterest_op.exporting.entries import build_entry_task, parse_at_once, parse_entries
+from td_pinterest_op.exporting.entries import build_entry_task, parse_at_once, parse_entries, reject_settings_of_task
 from td_pinterest_op.redaction.secret import replace_in_texts
 from td_pinterest_op.settings.parse import parse_raw_settings
 from td_pinterest_op.settings.table import (
@@ -237,8 +237,12 @@ class _TaskChecker:
             known.values["query"] = _PARAMETER_PLACEHOLDERS["query"]
         blocks = [block, *self._blocks]
         unknown = {*known.unknown, *(self._unknown - known.values.keys())}
-        entry_task = self._call_and_report(build_entry_task, task, known.values, name, blocks=blocks, unknown=unknown)
-        if entry_task:
+
+        def check_and_build_task() -> Task:
+            reject_settings_of_task(known.values, name)
+            return build_entry_task(task, known.values, name)
+
+        if entry_task := self._call_and_report(check_and_build_task, blocks=blocks, unknown=unknown):
             self._check_request(entry_task, unknown, blocks)
 
     def _check_request(self, task: Task, unknown: set[str], blocks: Sequence[YamlBlock] = ()) -> None:

@@ -104,13 +104,67 @@ def test_file_that_is_there_is_kept_and_nothing_is_written(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.rglob("*")] == ["queries", "b.sql"]
 
 
-def test_file_that_was_changed_after_an_interruption_is_kept(tmp_path: Path) -> None:
-    stage = tmp_path / ".unfinished_init"
-    stage.mkdir()
-    (stage / "digests.json").write_text('{"a.yml": "0", "b.yml": "1"}')
-    (tmp_path / "a.yml").write_text("edited")
+def kill_at_third_link(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write CONTENTS to a folder, and leave it as a killed process would: with two of the four files in place."""
+    link = os.link
+    links = []
+
+    def stop_at_third(*paths: Path) -> None:
+        links.append(paths)
+        if len(links) == 3:
+            raise KeyboardInterrupt
+        link(*paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.link", stop_at_third)
+        patch.setattr("td_pinterest_op.cli.new_files.remove_unfinished_files", lambda _: None)
+        with pytest.raises(KeyboardInterrupt):
+            write_new_files(folder, CONTENTS)
+    assert list(list_files(folder)) == ["config/a.yml", "queries/b.sql"]
+
+
+def test_file_that_was_changed_after_an_interruption_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill_at_third_link(tmp_path, monkeypatch)
+    (tmp_path / "config" / "a.yml").write_text("edited")
+    os.utime(tmp_path / "config" / "a.yml", ns=(2**62, 2**62))
     write_new_files(tmp_path, {"c.yml": b"c"})
-    assert list_files(tmp_path) == {"a.yml": b"edited", "c.yml": b"c"}
+    assert list_files(tmp_path) == {"c.yml": b"c", "config/a.yml": b"edited"}
+
+
+def test_finished_files_are_kept_although_one_was_removed_since(tmp_path: Path) -> None:
+    write_new_files(tmp_path, CONTENTS)
+    stage = tmp_path / ".unfinished_init"
+    for name in CONTENTS:
+        place = stage / ("last" if name == "x.dig" else "first") / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.link(tmp_path / name, place)
+    (tmp_path / "queries" / "b.sql").unlink()
+    write_new_files(tmp_path, {"y.dig": b"y"})
+    assert list(list_files(tmp_path)) == ["config/a.yml", "config/c.yml", "x.dig", "y.dig"]
+
+
+@pytest.mark.parametrize("first", ["..", "../../outside", "made"])
+def test_hidden_folder_that_somebody_else_made_removes_no_file(tmp_path: Path, first: str) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "a.yml").write_text("theirs")
+    folder = tmp_path / "folder"
+    (folder / ".unfinished_init" / "last").mkdir(parents=True)
+    (folder / ".unfinished_init" / "last" / "z.dig").write_text("never placed")
+    (folder / "a.yml").write_text("mine")
+    if first == "made":
+        (folder / ".unfinished_init" / "first").mkdir()
+        (folder / ".unfinished_init" / "first" / "a.yml").write_text("mine")
+    else:
+        (folder / ".unfinished_init" / "first").symlink_to(first)
+    write_new_files(folder, {"y.dig": b"y"})
+    assert list_files(tmp_path) == {"folder/a.yml": b"mine", "folder/y.dig": b"y", "outside/a.yml": b"theirs"}
+    assert not (folder / ".unfinished_init").exists()
+
+
+def test_name_of_the_hidden_folder_that_is_taken_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / ".unfinished_init").symlink_to("nowhere")
+    with pytest.raises(SettingsError, match="is no folder, and `init` needs this name: remove it"):
+        write_new_files(tmp_path, CONTENTS)
 
 
 def test_path_through_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
