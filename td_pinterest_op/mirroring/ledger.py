@@ -113,6 +113,7 @@ class Ledger:
     ad_account_id: str
     exists: bool = False  # whether the table does, as `check_table` finds it
     state: LedgerPlans = LedgerPlans(number=0, read_at=0)  # as `load_state` reads it; later with the run's plan
+    _plan_row_count: int = 0  # of this run's plan, once it is made
 
     def check_table(self, table: ListedTable | None) -> None:
         """Note whether the ledger exists. `table`: None if it does not. Raises MirrorError if it is no ledger."""
@@ -183,18 +184,18 @@ SELECT CASE WHEN session = '{self.jobs.token}' THEN op END AS op, digest, row_co
 {self._from_new_audience_rows}
   AND (plan > {state.seen} OR (op IN {_VOIDING_EVENTS} AND plan > {state.base}))"""
 
-    def find_newer_plan(self) -> tuple[int | None, bool]:
+    def find_newer_plan(self) -> tuple[int | None, int]:
         """Return the newest plan that another run made after it had read this run's plan, or None.
 
-        Also returns whether this run's plan is in the ledger.
+        Also returns how many rows of this run's plan are no longer in the ledger.
         """
         plan = self.state.number
         query = f"""\
 SELECT max(CASE WHEN digest IS NULL AND plan_seen >= {plan} THEN plan END) AS newest,
-  count(CASE WHEN plan = {plan} AND session = '{self.jobs.token}' THEN 1 END) AS own_rows
+  count(CASE WHEN plan = {plan} AND session = '{self.jobs.token}' AND op NOT IN {_STATES} THEN 1 END) AS own_rows
 {self._from_new_audience_rows}"""
         (row,) = self.jobs.read_rows_as_dicts("read the newest plan", query)
-        return row["newest"], row["own_rows"] > 0
+        return row["newest"], self._plan_row_count - row["own_rows"]
 
     def insert_plan(self, changes_select: str, figures: MirrorFigures, *, customer_list_id: str) -> None:
         """Insert this run's plan. `changes_select`: a SELECT of its `op` (join or leave) and `digest`."""
@@ -208,6 +209,7 @@ SELECT max(CASE WHEN digest IS NULL AND plan_seen >= {plan} THEN plan END) AS ne
         )
         rows = f"{_build_digests_select(changes_select, plan=number)}\nUNION ALL {event}"
         self._insert("write the plan into the ledger", rows)
+        self._plan_row_count = figures.to_send_count + 1
 
     def insert_refused(self, digests: Sequence[bytes], states_select: str) -> None:
         """Insert what becomes of the people of this run's plan whose records Pinterest refused.

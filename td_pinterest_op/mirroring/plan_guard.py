@@ -45,21 +45,23 @@ class PlanGuard:
         self._trusted_until = self.client.timing.monotonic() + _PLAN_TRUSTED_SECONDS
 
     def require_newest_plan(self) -> None:
-        """Ask the ledger now. Raises MirrorError if another run has written a newer plan, or if this run's is gone."""
+        """Ask the ledger now. Raises MirrorError if another run has written a newer plan, or rows of it are gone."""
         waits = self.client.rate_limiter.past_wait_count
         self._question = None
         self._check_ledger_for_newer()
         self._waits = waits
 
     def _check_ledger_for_newer(self) -> None:
-        newer, is_own_there = self.ledger.find_newer_plan()
+        newer, missing_rows = self.ledger.find_newer_plan()
         if newer:
             raise MirrorError(f"plan {newer} is newer")
-        if not is_own_there:
+        if missing_rows:
             raise MirrorError(
-                f"plan {self.ledger.state.number} of audience {self.ledger.jobs.audience_id} is no longer in the "
-                f"ledger {self.ledger.name}: somebody has dropped the table, or deleted its rows, during this run",
-                advice="Set rebuild: true for one run",
+                f"{format_count(missing_rows, 'row')} of plan {self.ledger.state.number} of audience "
+                f"{self.ledger.jobs.audience_id} went missing from the ledger {self.ledger.name} during this run: "
+                "somebody has deleted rows, or dropped the table",
+                advice="If an erasure has deleted them, run it again, as this run may have added the erased people. "
+                "Otherwise set rebuild: true for one run",
                 subjects=[("audience", self.ledger.jobs.audience_id)],
             )
         self._trusted_until = self.client.timing.monotonic() + _PLAN_TRUSTED_SECONDS

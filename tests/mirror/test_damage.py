@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from tests.emulators.pinterest import AD_ACCOUNT_ID
-from tests.exporting import digests, people
+from tests.exporting import digest, digests, people
 from tests.mirror.days import LEDGER, Death, World, run_at_statement, run_at_write
 from tests.mirror.model import find_ledger_members
+from tests.mirror.test_erasure import ERASED, erase
+from tests.mirror.test_withholding import set_lists
 
-GONE = "is no longer in the ledger pinterest_ledger: somebody has dropped the table, or deleted its rows, during"
+GONE = "went missing from the ledger pinterest_ledger during this run: somebody has deleted rows, or dropped the table"
 LOST = "somebody has dropped the table, or deleted its rows. Nothing was sent. To go on, set rebuild: true for one run"
 
 
@@ -60,7 +62,27 @@ def test_ledger_that_another_mirror_has_made_anew_while_the_plan_was_sent_is_nam
     with run_at_write(2, lambda: make_another_ledger(mirror_world)):
         damaged = mirror_world.run(1)
     assert GONE in str(damaged.error)
-    assert "Set rebuild: true for one run" in str(damaged.error)
+    assert "set rebuild: true for one run" in str(damaged.error)
+
+
+def test_mirror_that_adds_people_while_they_are_erased_fails_and_asks_for_another_erasure(
+    mirror_world: World, audience_id: str
+) -> None:
+    mirror_world.follow(1, people(199, first=1))
+    mirror_world.set_people(people(210))
+    with run_at_write(1, lambda: erase(mirror_world)):
+        damaged = mirror_world.run(2)
+    assert digest(ERASED[0]) in mirror_world.members()
+    assert f"1 row of plan {mirror_world.sql(f'SELECT max(plan) FROM {LEDGER}')[0][0]} of audience" in str(
+        damaged.error
+    )
+    assert GONE in str(damaged.error)
+    assert "If an erasure has deleted them, run it again" in str(damaged.error)
+    erase(mirror_world)
+    set_lists(mirror_world, suppress=ERASED)
+    mirror_world.set_people(people(205))
+    assert mirror_world.run(3).succeeded
+    assert mirror_world.members() == find_ledger_members(mirror_world) == digests(204, first=1)
 
 
 def test_ledger_whose_oldest_rows_have_expired_stops_the_mirror_until_a_rebuild(

@@ -39,15 +39,15 @@ class Sending:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def find_newer_plan(self) -> tuple[None, bool]:
+    def find_newer_plan(self) -> tuple[None, int]:
         self.asked_at.append(self.now)
         self.now += self.answer_after
-        return None, True
+        return None, 0
 
     def answer(self, ask: Callable[[], None], future: Future[None]) -> None:
         """The end of a thread that asks."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(self, "find_newer_plan", lambda: (None, True))
+            patch.setattr(self, "find_newer_plan", lambda: (None, 0))
             ask()
         future.set_result(None)
 
