@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
-from td_pinterest_op.audiences.actions import find_action_spec
+from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Mirror, find_action_spec
 from td_pinterest_op.audiences.request import ROW_SOURCE_PARAMETERS, get_raw_settings, require_no_text_of_console
 from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.runtime.project_file import resolve_project_path
-from td_pinterest_op.settings.parse import parse_parameter, parse_raw_settings
+from td_pinterest_op.settings.parse import find_target_audience_id, parse_parameter, parse_raw_settings
 from td_pinterest_op.settings.structures import LIST_TYPE
 from td_pinterest_op.settings.table import (
     FOR_THIS_RUN_PARAMETER,
@@ -83,7 +83,28 @@ def parse_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
             + (f", and there is no entry {', '.join(unknown)}" if unknown else ""),
             key=FOR_THIS_RUN_PARAMETER,
         )
+    _require_one_mirror_per_audience(task, entries)
     return entries
+
+
+def _require_one_mirror_per_audience(task: Task, entries: Mapping[str, Mapping[object, Any]]) -> None:
+    """Raise SettingsError if two entries mirror the same audience: each would remove the people of the other."""
+    mirrors: dict[tuple[object, ...], str] = {}
+    for name, entry in entries.items():
+        settings = {**get_raw_settings(task), **entry}
+        action = find_action_spec(settings)
+        if action != Mirror.action:
+            continue
+        audience_id = find_target_audience_id(settings, action, table=EXPORT_SETTINGS)
+        # A name is unique within an ad account.
+        by_name = (str(settings.get("ad_account_id")), str(settings.get("audience_name")))
+        other = mirrors.setdefault((audience_id,) if audience_id else by_name, name)
+        if other != name:
+            raise SettingsError(
+                f"entries {other} and {name} mirror the same audience, so that each would remove the people of the "
+                "other: make them one entry, whose query finds the people of both",
+                key="audiences",
+            )
 
 
 def reject_settings_of_task(entry: Mapping[object, Any], name: str) -> None:

@@ -187,6 +187,29 @@ def test_wrong_list_is_one_error_before_anything_is_contacted(
     assert services.pinterest.calls.all() == []
 
 
+@pytest.mark.parametrize(
+    ("audiences", "is_same"),
+    [
+        ([{"audience_id": "77"}, {"audience_id": 77}], True),
+        ([{"audience_id": "77"}, {"audience_id": "78"}], False),
+        ([{"audience_name": "Members"}, {"audience_name": "Members"}], True),
+        ([{"audience_name": "Members"}, {"audience_name": "Members", "ad_account_id": "8"}], False),
+        ([{"audience_id": "77"}, {"audience_id": "77", "action": ADD}], False),
+    ],
+)
+def test_two_mirrors_of_one_audience_are_an_error_before_anything_is_contacted(
+    services: Services, audiences: list[dict[str, Any]], is_same: bool
+) -> None:
+    mirror = {"action": "Mirror current audience", "query": "SELECT 1"}
+    entries = [entry(name=f"m{number}", **(mirror | each)) for number, each in enumerate(audiences)]
+    if is_same:
+        with pytest.raises(SettingsError, match="entries m0 and m1 mirror the same audience"):
+            run(services, *entries)
+        assert services.pinterest.calls.all() == []
+    else:
+        assert "mirror the same audience" not in fail(services, *entries)
+
+
 @pytest.mark.parametrize("at_once", [0, 33, "four", 1.5])
 def test_wrong_number_at_once_is_an_error(services: Services, at_once: object) -> None:
     with pytest.raises(SettingsError, match=r"at_once: .*; allowed: a whole number from 1 to 32"):
