@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -46,6 +47,8 @@ from td_pinterest_op.trino.hashed_query import UserQuery, prepend_comments
 from td_pinterest_op.trino.withholding_sql import build_list_digests_select
 
 log = logging.getLogger(__name__)
+
+_RUN_AGAIN = "Run this task again: repeating the whole erasure does no harm"
 
 
 class PinterestErasure:
@@ -115,80 +118,34 @@ class _Erasure:
         """The lists that accepted all removals: none in a dry run, or if there is nobody to remove."""
         return [each for each in self.targets if each.records == self.stats.unique > 0]
 
+    @property
+    def _failed_targets(self) -> list[_ListRemovalResult]:
+        """The lists with people left, and the ad accounts whose lists cannot be read."""
+        return [each for each in (*self.targets, *self.unread) if each.reason]
+
     def erase_and_build_receipt(self, source: JobOrQuery) -> dict[str, Any]:
-        settings = self.settings
-        stats = self.stats
-        services = self.services
         ledgers = self._require_ledger_tables(source)
         with contextlib.closing(Spool()) as spool:
             # Before the accounts, whose errors end no run: a refused token concerns all of them.
-            services.tokens.get_token()
-            targets = self._find_new_lists()
+            self.services.tokens.get_token()
+            lists = self._find_new_lists()
             query, prepared = self._read_people(source, spool)
-            requests = len(targets) * math.ceil(stats.unique / settings.limit_records_per_request)
-            log.info(
-                "plan: remove %s from each of %s in %s, %s%s%s",
-                format_count(stats.unique, "record"),
-                format_count(len(targets), "customer list"),
-                format_count(len(settings.ad_account_ids), "ad account"),
-                format_count(requests, "request"),
-                f", and delete them from {', '.join(ledgers)}" if ledgers else "",
-                " (dry run: nothing is written)" if settings.dry_run else "",
-            )
-            is_erasing = stats.unique > 0 and not settings.dry_run
-            number = 0
-            while is_erasing:
-                for target in targets:
-                    number += 1
-                    self._remove_from_list(target, prepared)
-                    log.info(
-                        "%d of %d: %s: %d records removed", number, len(self.targets), target.label, target.records
-                    )
-                # A replace may have made a list meanwhile. Listings may lag.
-                services.client.rate_limiter.wait(sum(POLL_WAITS))
-                targets = self._find_new_lists()
-                if not targets:
-                    break
-        failed = [each for each in (*self.targets, *self.unread) if each.reason]
-        failure: ExportError | None = None
+            self._log_plan(ledgers)
+            is_erasing = self.stats.unique > 0 and not self.settings.dry_run
+            if is_erasing:
+                self._remove_from_lists(lists, prepared)
         cleaned: list[str] = []
-        if failed and stats.unique:
-            named = "; ".join(f"{each.label}: {each.reason}" for each in failed)
-            failure = PinterestError(
-                f"{len(failed)} of {len(self.targets) + len(self.unread)} lists may still contain people who opted "
-                f"out: {named}. Lists that are finished: {len(self._finished_targets)}. Run this task again: repeating "
-                "the whole erasure does no harm"
-            )
-        elif is_erasing:
+        failure: ExportError | None = None
+        try:
+            self._require_all_lists_finished()
             # Only now: while somebody is in a list, the ledger must say so, or no mirror would remove them.
-            try:
-                if ledgers:
-                    self._require_hashable_addresses(source, query)
-                for ledger in ledgers:
-                    self._delete_from_ledger(ledger, source, query)
-                    cleaned.append(ledger)
-            except StoppedError:
-                raise
-            except ExportError as error:
-                failure = error
-                error.sent = (
-                    f"Pinterest was asked to remove the people, but {', '.join(ledgers[len(cleaned) :])} may still "
-                    "have them"
-                )
-                error.advice = "Run this task again: repeating the whole erasure does no harm"
-        statistics = stats.to_json()
-        receipt = {
-            "erased_at": services.timing.get_utc_time().isoformat(timespec="seconds"),
-            **{name: statistics[name] for name in ("job_id", "dry_run", "version", "rows")},
-            "records": stats.unique,
-            "accounts": len(settings.ad_account_ids),
-            "requests": statistics["requests"],
-            "lists": len(self.targets),
-            "ledgers": cleaned,
-            "summary": self.summary,
-            "receipt": [each.to_json() for each in self._finished_targets],
-            "failed": [each.to_json() for each in failed],
-        }
+            if is_erasing and ledgers:
+                self._delete_from_ledgers(ledgers, cleaned, source, query)
+        except StoppedError:
+            raise
+        except ExportError as error:
+            failure = error
+        receipt = self._build_receipt(cleaned)
         log.info("receipt: %s", json.dumps(receipt))
         if not ledgers:
             log.info(
@@ -199,6 +156,74 @@ class _Erasure:
         if failure:
             raise failure
         return receipt
+
+    def _log_plan(self, ledgers: Sequence[str]) -> None:
+        requests = len(self.targets) * math.ceil(self.stats.unique / self.settings.limit_records_per_request)
+        log.info(
+            "plan: remove %s from each of %s in %s, %s%s%s",
+            format_count(self.stats.unique, "record"),
+            format_count(len(self.targets), "customer list"),
+            format_count(len(self.settings.ad_account_ids), "ad account"),
+            format_count(requests, "request"),
+            f", and delete them from {', '.join(ledgers)}" if ledgers else "",
+            " (dry run: nothing is written)" if self.settings.dry_run else "",
+        )
+
+    def _remove_from_lists(self, lists: Sequence[_ListRemovalResult], prepared: PreparedRecords) -> None:
+        """Remove the people from these lists, and from those that are made meanwhile, such as by a replace."""
+        number = 0
+        while True:
+            for each in lists:
+                number += 1
+                self._remove_from_list(each, prepared)
+                log.info("%d of %d: %s: %d records removed", number, len(self.targets), each.label, each.records)
+            self.services.client.rate_limiter.wait(sum(POLL_WAITS))  # listings may lag
+            if not (lists := self._find_new_lists()):
+                return
+
+    def _require_all_lists_finished(self) -> None:
+        """Raise PinterestError if a list has people left, or could not be read."""
+        failed = self._failed_targets
+        if failed and self.stats.unique:
+            named = "; ".join(f"{each.label}: {each.reason}" for each in failed)
+            raise PinterestError(
+                f"{len(failed)} of {len(self.targets) + len(self.unread)} lists may still contain people who opted "
+                f"out: {named}. Lists that are finished: {len(self._finished_targets)}",
+                advice=_RUN_AGAIN,
+            )
+
+    def _delete_from_ledgers(
+        self, ledgers: Sequence[str], cleaned: list[str], source: JobOrQuery, query: UserQuery
+    ) -> None:
+        """Delete the people from each ledger, and add its name to `cleaned`."""
+        try:
+            self._require_hashable_addresses(source, query)
+            for ledger in ledgers:
+                self._delete_from_ledger(ledger, source, query)
+                cleaned.append(ledger)
+        except StoppedError:
+            raise
+        except ExportError as error:
+            left = ", ".join(ledgers[len(cleaned) :])
+            error.sent = f"Pinterest was asked to remove the people, but {left} may still have them"
+            error.advice = _RUN_AGAIN
+            raise
+
+    def _build_receipt(self, cleaned: Sequence[str]) -> dict[str, Any]:
+        """Return the receipt. `cleaned`: the ledgers that the people were deleted from."""
+        statistics = self.stats.to_json()
+        return {
+            "erased_at": self.services.timing.get_utc_time().isoformat(timespec="seconds"),
+            **{name: statistics[name] for name in ("job_id", "dry_run", "version", "rows")},
+            "records": self.stats.unique,
+            "accounts": len(self.settings.ad_account_ids),
+            "requests": statistics["requests"],
+            "lists": len(self.targets),
+            "ledgers": list(cleaned),
+            "summary": self.summary,
+            "receipt": [each.to_json() for each in self._finished_targets],
+            "failed": [each.to_json() for each in self._failed_targets],
+        }
 
     def build_history_row(self) -> HistoryRow:
         statistics = self.stats.to_json()
