@@ -12,7 +12,6 @@ from td_pinterest_op.cli.bundled_code import PACKAGE_PARENT, SHIPPED_WORKFLOWS_F
 NAME = "pinterest_export"
 SECRETS = ("td.apikey", "pinterest.client_id", "pinterest.client_secret", "pinterest.refresh_token")
 _HEADING = "# Workflow: td example (Result Output to Pinterest)"
-_NEEDS = {"yes": "required", "no": "optional"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,10 +89,11 @@ If you have any questions, please contact support@treasuredata.com.
 
 def _parameters() -> str:
     lines = []
-    page = "docs/settings.md"
-    for name, need, default, meaning in [*_rows(page, "Settings"), *_rows(page, "Advanced settings")]:
-        by_default = "" if default == "–" else ", default: " + default.strip("`")
-        lines.append(f"- {name}: {meaning} ({_NEEDS.get(need, f'required {need}')}{by_default})")
+    for name, default, meaning in _rows("docs/settings.md", "Settings"):
+        need = default if default.startswith("required") else "optional"
+        by_default = "" if default == "–" or need == default else f", default: {default.strip('`')}"
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", meaning)  # a box has no pages to link to
+        lines.append(f"- {name}: {text} ({need}{by_default})")
     return "\n".join(lines)
 
 

@@ -22,7 +22,7 @@ the first paragraph of a class's docstring, `who` must act, an `example` of a me
 # 1. Test that it is raised, where the code is tested that raises it. One for an answer of Pinterest:
 #    pinterest/retry_policy.py.
 # 2. Add a class below, with the class attributes that `explain` shows, and its name to the tree above.
-# 3. Add a row to docs/reference.md ("Errors").
+# 3. Run `.venv/bin/python -m tests.readme`, which adds its row to docs/reference.md.
 import contextlib
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence

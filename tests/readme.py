@@ -1,27 +1,34 @@
 """Writes what pages repeat of the program: `python -m tests.readme`.
 
-docs/command-line.md gets a table of the commands. docs/settings.md gets its tables of settings, grouped by scope: the
-meanings are written there by hand and stay.
+docs/command-line.md gets a table of the commands. docs/reference.md gets those of rejection reasons and errors.
+docs/settings.md gets its tables of settings: the meanings are written there by hand and stay.
 """
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS, Mirror
+from td_pinterest_op.cli.commands.explain import ERRORS_BY_NAME, get_meaning
 from td_pinterest_op.cli.program import program
+from td_pinterest_op.identifiers.reasons import REASON_EXPLANATIONS
 from td_pinterest_op.settings.table import ActionSpec, ConnectionSettings, Setting, find_declared_settings
 from td_pinterest_op.settings.types import TableName
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = ROOT / "docs" / "command-line.md"
+REFERENCE = ROOT / "docs" / "reference.md"
 SETTINGS = ROOT / "docs" / "settings.md"
-_SECTION = re.compile(r"(<!-- commands: python -m tests\.readme -->\n).*?(<!-- end of commands -->)", re.DOTALL)
+
+
+def _render_table(heading: str, rows: Sequence[str]) -> str:
+    return "\n".join([heading, re.sub(r"[^|]+", " --- ", heading), *rows])
 
 
 def render_commands() -> str:
     """Return a table of all commands: what each does, its first example and its options."""
-    rows = ["| command | does | example | options |", "| --- | --- | --- | --- |"]
+    rows = []
     for name, command in sorted(program.commands.items()):
         example = re.search(r"^ *(td-pinterest .*)$", command.epilog or "", re.MULTILINE)
         options = [
@@ -37,36 +44,50 @@ def render_commands() -> str:
             " ".join(f"`{opt}`" for opt in options),
         )
         rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join(rows)
+    return _render_table("| command | does | example | options |", rows)
 
 
-def replace_commands(text: str) -> str:
-    """Return the page of the command line with the current commands. Raises ValueError if their marks are missing."""
-    text, count = _SECTION.subn(lambda match: f"{match[1]}{render_commands()}\n{match[2]}", text)
+def _replace_section(text: str, name: str, content: str) -> str:
+    """Return a page with a new section between its marks. Raises ValueError if they are missing."""
+    section = re.compile(rf"(<!-- {name}: python -m tests\.readme -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    text, count = section.subn(lambda match: f"{match[1]}{content}\n{match[2]}", text)
     if count != 1:
-        raise ValueError("the page has no section of commands")
+        raise ValueError(f"the page has no section of {name}")
     return text
 
 
+def replace_commands(text: str) -> str:
+    """Return the page of the command line with the current commands."""
+    return _replace_section(text, "commands", render_commands())
+
+
+def replace_reference(text: str) -> str:
+    """Return docs/reference.md with the current reasons and errors."""
+    reasons = [
+        f"| `{name}` | {reason.meaning} | {f'`{reason.example}`' if reason.example else ''} |"
+        for name, reason in REASON_EXPLANATIONS.items()
+    ]
+    errors = [f"| `{name}` | {error.who} | {get_meaning(error)} |" for name, error in ERRORS_BY_NAME.items()]
+    text = _replace_section(text, "reasons", _render_table("| reason | the value | example |", reasons))
+    return _replace_section(text, "errors", _render_table("| error | who must act | meaning |", errors))
+
+
 _CONNECTION = {key.name for key in find_declared_settings(ConnectionSettings)}
-# The settings of Treasure Data's built-in connector and, of this operator's own, those with which an export begins.
-_FIRST = {
-    *("type", "client_id", "client_secret", "refresh_token", "ad_account_id", "audience_type", "action"),
-    *("audience_name", "audience_description", "limit_records_per_request", "ignore_invalid_records"),
-    *("retry_count", "retry_initial_wait_millis", "max_retry_wait_millis"),
-    *("connection_timeout_secs", "write_timeout_secs", "read_timeout_secs"),
-    *("suppress", "consent", "dry_run", "expected_audience_name", "if_exists", "history"),
-}
+# The settings with which an export begins, in the order of the page.
+_BASIC = (
+    *("type", "ad_account_id", "audience_type", "action", "audience_id", "audience_name", "audience_description"),
+    *("expected_audience_name", "if_exists", "ignore_invalid_records", "dry_run", "suppress", "consent", "history"),
+)
 
 
 def find_group(key: Setting) -> str:
     """Return the heading of docs/settings.md under which a setting stands."""
-    if key.name in _FIRST or key.name.startswith("audience_id"):
-        return "First settings"
+    if key.name in _BASIC:
+        return "Basic settings"
     if key.name == "report":
         return "The report"
-    if key.name in _CONNECTION:
-        return "Pace"
+    if key.name in _CONNECTION or key.name == "limit_records_per_request":
+        return "Connection and pace"
     if [each for each in ACTIONS if key.is_used_by(each.action)] == [Mirror]:
         return "The mirror"
     if key.scope == "rows":
@@ -75,37 +96,35 @@ def find_group(key: Setting) -> str:
 
 
 def format_default(setting: Setting) -> str:
-    """Return the default as the page shows it, "–" for none."""
+    """Return the default as the page shows it, "required", or which actions require the setting; "–" for none."""
     if setting.is_credential:
         return "from the environment"
+    if setting.is_needed:
+        return "required"
+    if setting.name in {each.action.audience_id for each in ACTIONS} - {"audience_id"}:
+        return "required by that action, unless `audience_id` is set"
+    actions = [
+        f"`{each.action.name}`" for each in ACTIONS if setting.name in (*each.action.needs, each.action.audience_id)
+    ]
+    if actions:
+        alternative = ", unless `audience_name` is set" if setting.name == "audience_id" else ""
+        return f"required by {', '.join(sorted(actions))}{alternative}"
     default = setting.default
     if isinstance(default, ActionSpec):
         return f"`{default.name}`"
     if isinstance(default, TableName):
-        return default.table
-    return str(default).lower() if default not in (None, "", {}, ()) else "–"
-
-
-def format_requirement(setting: Setting) -> str:
-    """Return "yes", "no", or the actions that need the setting."""
-    if setting.is_needed:
-        return "yes"
-    if setting.name in {each.action.audience_id for each in ACTIONS} - {"audience_id"}:
-        return "for that action"
-    actions = [
-        f"`{each.action.name}`" for each in ACTIONS if setting.name in (*each.action.needs, each.action.audience_id)
-    ]
-    if not actions:
-        return "no"
-    return "for " + ", ".join(sorted(actions)) + (" (or `audience_name`)" if setting.name == "audience_id" else "")
+        return f"`{default.table}`"
+    return f"`{str(default).lower()}`" if default not in (None, "", {}, ()) else "–"
 
 
 def replace_settings(text: str) -> str:
     """Return docs/settings.md with current tables. Raises KeyError for a setting that has no row with its meaning."""
-    meanings = dict(re.findall(r"^\| `(\w+)` \|[^|]*\|[^|]*\| (.+) \|$", text, re.MULTILINE))
+    section = text.split("\n## Settings\n")[1].split("\n## ")[0]
+    meanings = dict(re.findall(r"^\| `(\w+)` \|[^|]*\| (.+) \|$", section, re.MULTILINE))
     groups = defaultdict(list)
-    for key in EXPORT_SETTINGS.settings:
-        row = (f"`{key.name}`", format_requirement(key), format_default(key), meanings[key.name])
+    rest = (key.name for key in EXPORT_SETTINGS.settings if key.name not in _BASIC)
+    for key in map(EXPORT_SETTINGS.by_name.__getitem__, [*_BASIC, *rest]):
+        row = (f"`{key.name}`", format_default(key), meanings[key.name])
         groups[find_group(key)].append(f"| {' | '.join(row)} |\n")
     for name, rows in groups.items():
         table = re.compile(rf"(### {name}\n(?:(?!\|).*\n)*\|.*\n\|.*\n)(?:\|.*\n)*")
@@ -118,4 +137,5 @@ def replace_settings(text: str) -> str:
 
 if __name__ == "__main__":
     COMMANDS.write_text(replace_commands(COMMANDS.read_text()))
+    REFERENCE.write_text(replace_reference(REFERENCE.read_text()))
     SETTINGS.write_text(replace_settings(SETTINGS.read_text()))

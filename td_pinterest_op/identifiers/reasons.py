@@ -10,7 +10,7 @@
 #    mirror would send what an add rejects). A rule of all types is in records/digests.py and trino/hashing_sql.py, one
 #    of rows in records/readers.py. It also holds for removals, erasures and lists: whoever was sent before can then
 #    not be named any more.
-# 4. Add its row to docs/reference.md ("Identifiers").
+# 4. Run `.venv/bin/python -m tests.readme`, which adds its row to docs/reference.md.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass

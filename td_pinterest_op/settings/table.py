@@ -13,14 +13,14 @@ A setting is a field of a dataclass, and the field's name is the key. Each entry
 #    (records/readers.py), records (records/prepared.py), their limits (records/limits.py, also for the mirror), an
 #    action (audiences/actions/), sending (audiences/sender.py). If it depends on another setting, add a rule to
 #    settings/parse.py.
-# 4. If a single run may set it, add it to `FOR_THIS_RUN_SETTING_NAMES` and docs/how-to.md ("One run with other
-#    settings").
+# 4. If a single run may set it, add it to `FOR_THIS_RUN_SETTING_NAMES` and docs/how-to.md ("Change settings for
+#    one run").
 # 5. Add a row to docs/settings.md, then run `.venv/bin/python -m tests.readme`.
 # Messages, `check`, the command line, entries of a list and activations follow by themselves.
 #
 # To add a setting of `pinterest_status` or `pinterest_erasure`: a field of its class; its use in status.py
 # (tests/unit/test_status.py) or erasure.py (tests/e2e/test_erasure.py); how it is read in
-# tests/unit/settings/test_entry_points.py; a row in docs/reference.md ("Configuration"); a line in
+# tests/unit/settings/test_entry_points.py; a row in docs/reference.md ("Settings of the other workflows"); a line in
 # workflows/config/status.yml or erasure.yml, and in CHANGELOG.md.
 import re
 from collections.abc import Collection, Mapping, Sequence

@@ -4,7 +4,7 @@
 # 1. Test how it is read (tests/unit/task_runtime/test_task.py).
 # 2. Add it to `TASK_PARAMETERS` or, for a job's, to `JOB_OPTIONS` (settings/table.py), and read it below. The emulator
 #    refuses fields of a job that it does not know (tests/emulators/td/app.py, tests/emulators/td/jobs.py).
-# 3. Describe it in docs/reference.md ("Configuration"), a job's also in docs/from-the-connector.md. Run
+# 3. Describe it in docs/reference.md ("Parameters of a task"), a job's also in docs/from-the-connector.md. Run
 #    `python -m tests.public_surface`.
 import hashlib
 import logging
