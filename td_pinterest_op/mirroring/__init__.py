@@ -6,7 +6,7 @@ or one with `rebuild`, replaces everybody; with `begin: adopt`, a first run keep
 identifier leaves Treasure Data.
 
 A run reads the ledger's state (`Ledger.load_state`), and checks that it is whole and about this audience
-(`MirrorWarehouseSteps.check_ledger`). It reads the queries' columns (`describe_queries`), hashes the lists and the
+(`check_ledger`). It reads the queries' columns (`MirrorWarehouseSteps.describe_queries`), hashes the lists and the
 people, and withholds (`hash_and_withhold`), compares with the ledger (`compare_with_ledger`), and counts
 (`count_changes`). It writes the changes into the ledger, as a plan (`write_plan`), and reads them back (`read_plan`).
 It sends them, while `PlanGuard` looks for a newer plan of another run. Once Pinterest has answered each batch, it marks

@@ -1,7 +1,6 @@
 """The steps of a mirror run that take place in the warehouse. The folder's docstring has the whole run."""
 
 import contextlib
-import logging
 from binascii import unhexlify
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,10 +10,10 @@ from typing import Any
 
 from td_pinterest_op.errors import (
     NOTHING_SENT,
-    LimitError,
     MirrorError,
 )
 from td_pinterest_op.identifiers.reasons import Reason
+from td_pinterest_op.mirroring.checks import replaces_everybody
 from td_pinterest_op.mirroring.compaction import compact_if_due
 from td_pinterest_op.mirroring.comparison import build_change_counts_query, build_changes_select
 from td_pinterest_op.mirroring.ledger import (
@@ -27,7 +26,6 @@ from td_pinterest_op.mirroring.ledger import (
 )
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.records.columns import choose_customer_list_type, find_people_columns, has_single_identifier_rows
-from td_pinterest_op.records.limits import build_limit_advice
 from td_pinterest_op.records.prepared import SINGLE_DIGEST_LAYOUT, PreparedRecords
 from td_pinterest_op.records.spool import Spool
 from td_pinterest_op.settings.table import ExportSettings
@@ -36,10 +34,6 @@ from td_pinterest_op.treasure_data.job import JobOrQuery
 from td_pinterest_op.trino import withholding_sql
 from td_pinterest_op.trino.hashed_query import UserQuery, describe_query
 from td_pinterest_op.withholding.lists import fetch_list_columns, name_list_in_errors, require_usable_lists
-
-log = logging.getLogger(__name__)
-
-_DEFAULT_MAX_LEAVE_RATIO = 0.2
 
 
 @dataclass(kw_only=True)
@@ -72,69 +66,9 @@ class MirrorWarehouseSteps:
         self._files.close()
         self.jobs.drop_tables(self.jobs.tables)
 
-    def check_ledger(self, customer_list_id: str) -> None:
-        """Raise MirrorError if the ledger has lost rows, or is about another ad account or customer list.
-
-        A run that replaces everybody may begin with any ledger. `customer_list_id`: the list that the audience uses.
-        """
-        if self._replaces_everybody:
-            return
-        state = self.ledger.state
-        if state.has_lost_rows:
-            raise MirrorError(
-                f"the ledger {self.ledger.name} has lost what was older than plan {state.oldest} of audience "
-                f"{self.jobs.audience_id}: somebody has dropped the table, or deleted its rows",
-                sent=NOTHING_SENT,
-                advice="To go on, set rebuild: true for one run, which replaces the people of the audience and starts "
-                "the ledger again. A ledger must not expire",
-            )
-        of_ledger = (state.ad_account_id, state.customer_list_id)
-        if state.settled and of_ledger != (self.settings.ad_account_id, customer_list_id):
-            raise MirrorError(
-                f"the audience uses customer list {customer_list_id} of ad account {self.settings.ad_account_id} now, "
-                f"but the mirror has filled list {state.customer_list_id} of ad account {state.ad_account_id}: "
-                "somebody else has switched the audience, or ad_account_id is another",
-                sent=NOTHING_SENT,
-                advice="To go on, set rebuild: true for one run, which replaces the people of the audience and starts "
-                "the ledger again",
-            )
-
-    def warn_of_second_rebuild(self) -> None:
-        """Log a warning if the run before was a rebuild, or another replace, and this one is too."""
-        state = self.ledger.state
-        # The newest settled plan is a replace, without a compaction since.
-        ends_with_replace = state.settled == state.base != state.compacted
-        if self.settings.rebuild and ends_with_replace:
-            log.warning(
-                "rebuild: true replaces everybody in the audience and orphans a customer list, and so did the run "
-                "before. It is meant for one run: leave it out of the settings"
-            )
-
-    def check_first_run(self, audience_size: int | None) -> None:
-        """Raise LimitError if a first run meets people in the audience, and `begin` does not say whether they stay.
-
-        `audience_size`: None if unknown.
-        """
-        state = self.ledger.state
-        settings = self.settings
-        # An earlier try has passed this check and may have filled the audience itself.
-        is_first = not state.settled and not state.replacing
-        if is_first and audience_size != 0 and not settings.rebuild and settings.begin is None:
-            raise LimitError(
-                "the mirror has not filled this audience yet, and the audience may have people (counted by Pinterest: "
-                f"{audience_size or 'not known'})",
-                sent=NOTHING_SENT,
-                advice="Set begin: replace to replace them with the people of the query, or begin: adopt to keep them",
-            )
-
     @property
     def _replaces_everybody(self) -> bool:
-        state = self.ledger.state
-        if self.settings.rebuild:
-            return True
-        if state.settled:
-            return state.replacing > state.settled  # a replace that may have been sent in part
-        return self.settings.begin != "adopt"
+        return replaces_everybody(self.ledger.state, self.settings)
 
     def describe_queries(self) -> UserQuery:
         """Ask the warehouse for the columns of the lists and of the people's query. Return the people's."""
@@ -246,24 +180,6 @@ class MirrorWarehouseSteps:
                 sent=NOTHING_SENT,
                 advice="If a policy masks columns, let the user of td.apikey view those of the ledger. Otherwise set "
                 "rebuild: true for one run",
-            )
-
-    def check_leave_ratio(self) -> None:
-        """Raise LimitError if a greater share of the members would leave than `max_leave_ratio` allows.
-
-        A run that replaces everybody has leavers too: the members who are not among the query's people any more.
-        """
-        figures = self.figures
-        leavers = self.counts["leavers"]
-        limit = self.settings.max_leave_ratio
-        limit = _DEFAULT_MAX_LEAVE_RATIO if limit is None else limit
-        # Without a settled plan there are no members.
-        if leavers / max(figures.members, 1) > limit:
-            raise LimitError(
-                f"{leavers:,} of {figures.members:,} members would leave, a greater share than max_leave_ratio allows "
-                f"({limit}); the query finds {figures.people:,} people",
-                sent=NOTHING_SENT,
-                advice=build_limit_advice("max_leave_ratio"),
             )
 
     def write_plan(self, customer_list_id: str) -> None:

@@ -607,6 +607,24 @@ def test_first_mirrors_of_two_audiences_at_once_share_a_new_ledger(mirror_world:
     assert mirror_world.members() == mirror_world.members(other) == digests(200)
 
 
+def test_ledger_of_another_database_has_the_temporary_tables_too(mirror_world: World) -> None:
+    mirror_world.td.create("crm", "customers", [{"id": 1}])
+    mirror_world.audience()
+    mirror_world.set_people(people(200))
+    tables: set[str] = set()
+
+    def note_tables() -> None:
+        tables.update(table.name for table in mirror_world.td.warehouse.tables("crm"))
+
+    with run_at_statement("count who joins", note_tables):
+        assert mirror_world.run(0, ledger="crm.members").succeeded
+    assert [name for name in tables if name.startswith("pinterest_changes_")]
+    assert {table.name for table in mirror_world.td.warehouse.tables("crm")} == {"customers", "members"}
+    assert mirror_world.tables() == {"people"}
+    mirror_world.set_people(people(195))
+    assert mirror_world.run(1, ledger="crm.members").sent == {"REMOVE": 5}
+
+
 @pytest.fixture
 def audience_with_large_ledger(mirror_world: World, audience_id: str) -> str:
     """A ledger so large that the next day compacts it."""

@@ -20,6 +20,12 @@ from td_pinterest_op.errors import (
     RequestRefusedError,
     add_to_errors,
 )
+from td_pinterest_op.mirroring.checks import (
+    check_first_run,
+    check_leave_ratio,
+    check_ledger,
+    warn_of_second_rebuild,
+)
 from td_pinterest_op.mirroring.ledger import JOINERS, LEAVERS, REPLACE_MODE, REPLACEMENT, Ledger
 from td_pinterest_op.mirroring.mirror_jobs import MirrorJobs
 from td_pinterest_op.mirroring.mirror_run import MirrorWarehouseSteps
@@ -118,15 +124,16 @@ class Mirror(MembersAction):
                 self._ledger.create_if_missing()
             self._ledger.load_state(now=now)
             if audience:
-                self._run.check_ledger(get_list_id(audience))
-                self._run.warn_of_second_rebuild()
-                self._run.check_first_run(self._count_possible_people(audience))
+                state = self._ledger.state
+                check_ledger(self._ledger, self._settings, customer_list_id=get_list_id(audience))
+                warn_of_second_rebuild(state, self._settings)
+                check_first_run(state, self._settings, audience_size=self._count_possible_people(audience))
             self.people_query = self._run.describe_queries()
             digests_table = self._run.hash_and_withhold(self.people_query)
             self._run.compare_with_ledger(self.people_query, digests_table)
             self._run.count_changes()
             check_export_limits(self._settings, self.stats)
-            self._run.check_leave_ratio()
+            check_leave_ratio(self._run.figures, self._settings, leavers=self._run.counts["leavers"])
             yield PreparedRecords()
 
     def _count_possible_people(self, audience: Audience) -> int | None:
@@ -244,23 +251,24 @@ class Mirror(MembersAction):
 
     def _fail_if_refused(self) -> None:
         """Raise an error about the records that Pinterest refused, if the run must not end well."""
-        added = format_count(len(self._refused[JOINERS]), "record")
-        removed = format_count(len(self._refused[LEAVERS]), "record")
         refused = len(self._refused[JOINERS]) + len(self._refused[LEAVERS])
-        label = self._existing_audience.label
-        subjects = [self._existing_audience.subject]
-        sent = f"All else of the plan was sent ({format_count(self.stats.sent, 'record')}), and it is settled"
+        if not refused:
+            return
+        audience = self._existing_audience
         if not self.stats.sent and refused >= 2**MAX_HALVINGS:
             raise RequestRefusedError(
-                f"Pinterest refused all {refused:,} records of the plan for {label} (400): the cause may be the "
-                "request, not its records",
+                f"Pinterest refused all {refused:,} records of the plan for {audience.label} (400): the cause may be "
+                "the request, not its records",
                 sent="The plan is settled: the next run asks again",
-                subjects=subjects,
+                subjects=[audience.subject],
             )
-        if refused and not self._settings.ignore_invalid_records:
-            raise RecordsRefusedError(
-                f"Pinterest refused to add {added} to {label}, and to remove {removed} from it (400)",
-                sent=sent,
-                advice="Set ignore_invalid_records: true to skip and count such records",
-                subjects=subjects,
-            )
+        if self._settings.ignore_invalid_records:
+            return
+        added = format_count(len(self._refused[JOINERS]), "record")
+        removed = format_count(len(self._refused[LEAVERS]), "record")
+        raise RecordsRefusedError(
+            f"Pinterest refused to add {added} to {audience.label}, and to remove {removed} from it (400)",
+            sent=f"All else of the plan was sent ({format_count(self.stats.sent, 'record')}), and it is settled",
+            advice="Set ignore_invalid_records: true to skip and count such records",
+            subjects=[audience.subject],
+        )
