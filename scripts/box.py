@@ -90,8 +90,8 @@ If you have any questions, please contact support@treasuredata.com.
 def _parameters() -> str:
     lines = []
     for name, default, meaning in _rows("docs/settings.md", "Settings"):
-        need = default if default.startswith("required") else "optional"
-        by_default = "" if default == "–" or need == default else f", default: {default.strip('`')}"
+        need = default if default == "required" else "optional"
+        by_default = "" if default in ("–", "required") else f", default: {default.strip('`')}"
         text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", meaning)  # a box has no pages to link to
         lines.append(f"- {name}: {text} ({need}{by_default})")
     return "\n".join(lines)

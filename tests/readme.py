@@ -96,19 +96,11 @@ def find_group(key: Setting) -> str:
 
 
 def format_default(setting: Setting) -> str:
-    """Return the default as the page shows it, "required", or which actions require the setting; "–" for none."""
+    """Return the default as the page shows it, or "required"; "–" for none."""
     if setting.is_credential:
         return "from the environment"
     if setting.is_needed:
         return "required"
-    if setting.name in {each.action.audience_id for each in ACTIONS} - {"audience_id"}:
-        return "required by that action, unless `audience_id` is set"
-    actions = [
-        f"`{each.action.name}`" for each in ACTIONS if setting.name in (*each.action.needs, each.action.audience_id)
-    ]
-    if actions:
-        alternative = ", unless `audience_name` is set" if setting.name == "audience_id" else ""
-        return f"required by {', '.join(sorted(actions))}{alternative}"
     default = setting.default
     if isinstance(default, ActionSpec):
         return f"`{default.name}`"
@@ -117,14 +109,27 @@ def format_default(setting: Setting) -> str:
     return f"`{str(default).lower()}`" if default not in (None, "", {}, ()) else "–"
 
 
+def format_requirement(setting: Setting) -> str:
+    """Return which actions need the setting, as the end of its meaning, or ""."""
+    if setting.name in {each.action.audience_id for each in ACTIONS} - {"audience_id"}:
+        return " (required by that action, unless `audience_id` is set)"
+    actions = [
+        f"`{each.action.name}`" for each in ACTIONS if setting.name in (*each.action.needs, each.action.audience_id)
+    ]
+    if not actions:
+        return ""
+    alternative = ", unless `audience_name` is set" if setting.name == "audience_id" else ""
+    return f" (required by {', '.join(sorted(actions))}{alternative})"
+
+
 def replace_settings(text: str) -> str:
     """Return docs/settings.md with current tables. Raises KeyError for a setting that has no row with its meaning."""
     section = text.split("\n## Settings\n")[1].split("\n## ")[0]
-    meanings = dict(re.findall(r"^\| `(\w+)` \|[^|]*\| (.+) \|$", section, re.MULTILINE))
+    meanings = dict(re.findall(r"^\| `(\w+)` \|[^|]*\| (.+?)(?: \(required by .+\))? \|$", section, re.MULTILINE))
     groups = defaultdict(list)
     rest = (key.name for key in EXPORT_SETTINGS.settings if key.name not in _BASIC)
     for key in map(EXPORT_SETTINGS.by_name.__getitem__, [*_BASIC, *rest]):
-        row = (f"`{key.name}`", format_default(key), meanings[key.name])
+        row = (f"`{key.name}`", format_default(key), meanings[key.name] + format_requirement(key))
         groups[find_group(key)].append(f"| {' | '.join(row)} |\n")
     for name, rows in groups.items():
         table = re.compile(rf"(### {name}\n(?:(?!\|).*\n)*\|.*\n\|.*\n)(?:\|.*\n)*")
