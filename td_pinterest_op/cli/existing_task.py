@@ -5,7 +5,7 @@ nothing outside the old file's folder is read. What is left out is named, withou
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from td_pinterest_op.settings.types import ENGINE_TYPE, SettingType, WrongValueE
 
 _TASK_BLOCKS = ("_do", "_else_do")
 _FILE_SETTINGS = ("report", *WITHHOLDING_LIST_NAMES)
+_PUBLIC_KEYS = ("client_id", "PINTEREST_CLIENT_ID", "result_connection")
+_KEYS_OF_OPTIONS = ("endpoint", "TD_API_SERVER", "DIGDAG_ENDPOINT", "_error")
+_CREDENTIAL_KEYS = (*_PUBLIC_KEYS, *VARIABLE_BY_CREDENTIAL, *VARIABLE_BY_CREDENTIAL.values(), "TD_API_KEY", "apikey")
 _DATABASE_TYPE = SettingType(
     parse=lambda value: _require_match("[a-z0-9_]{3,128}", value), allowed="the name of a database"
 )
@@ -66,10 +69,21 @@ class _Conversion:
     sql: str = ""
     td: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    plain_credentials: dict[str, str] = field(default_factory=dict)
 
     def leave_out(self, key: object, reason: str) -> None:
         """Remember the reason why a key is not taken."""
         self.left_out[mask_and_escape(str(key), longest=40)] = reason
+
+    def leave_out_by_name(self, key: str, value: object, *, path: str = "") -> None:
+        """Remember why a key is not taken that has no place in the new folder. `path`: the keys around it."""
+        reason = _OPTIONS if key in _KEYS_OF_OPTIONS else _NOT_TAKEN
+        if key in _CREDENTIAL_KEYS and not is_left_out(value):
+            reason = _NEEDED_NO_MORE
+            if key not in _PUBLIC_KEYS and has_plain_part(str(value)):
+                reason = _REVOKE
+                self.plain_credentials[key] = str(value)
+        self.leave_out(f"{path}{key}", reason)
 
 
 def convert_existing_tasks(paths: Sequence[Path], *, task_name: str) -> NewProject:
@@ -85,14 +99,17 @@ def convert_existing_tasks(paths: Sequence[Path], *, task_name: str) -> NewProje
         with work_inside(path.parent):
             root = YamlReader(findings).read_file(Path(path.name), FileLine(Path(path.name), 1))
             if root is None or findings:
-                raise SettingsError(f"{path.parent / findings[0].path}:{findings[0].line}: {findings[0].message}")
-            tasks = [each for each in _find_tasks(root, (), ()) if "".join(each.names).endswith(task_name)]
+                first = next(iter(findings))
+                raise SettingsError(f"{path.parent / first.path}:{first.line}: {first.message}")
+            end = f"+{task_name.removeprefix('+')}" if task_name else ""
+            tasks = [each for each in _find_tasks(root, (), ()) if "".join(each.names).endswith(end)]
             if not tasks:
                 which = f" {mask_and_escape(task_name)}" if task_name else ""
                 raise SettingsError(
                     f"{path} has no td> task{which} with Treasure Data's built-in Pinterest connector: name another"
                 )
             of_file = [_convert_task(path, task) for task in tasks]
+            _leave_out_what_is_around(of_file)
         schedules.append(_convert_schedule(root, of_file[0]))
         converted += of_file
         for each in of_file:
@@ -100,6 +117,13 @@ def convert_existing_tasks(paths: Sequence[Path], *, task_name: str) -> NewProje
     if any(schedule != schedules[0] for schedule in schedules):
         raise SettingsError("the files have different schedules or time zones: make a folder for each of them")
     project = _build_list(converted) if len(converted) > 1 else _build_export(converted[0])
+    taken = str(project)
+    for each in converted:
+        if key := next((key for key, value in each.plain_credentials.items() if value in taken), None):
+            raise SettingsError(
+                f"the value of {key} is in another setting or the query as well, and credentials are not copied: "
+                "remove it from a copy of the file"
+            )
     project.timezone, project.schedule = schedules[0]
     return project
 
@@ -118,8 +142,8 @@ def _convert_task(path: Path, task: _ConnectorTask) -> _Conversion:
     for group in task.groups:
         if operator := next((key for key in group if key.endswith(">")), None):
             raise SettingsError(
-                f"{path}: {mask_and_escape(operator)} decides whether, or how often, {task.name} runs, and the new "
-                "workflow always runs it once: take the task out of it in a copy of the file"
+                f"{path}: {task.name} is inside {mask_and_escape(operator)}, and the new workflow would run it exactly "
+                "once: move the task out of it in a copy of the file"
             )
     _take_settings(conversion)
     action = find_action_spec(conversion.settings, table=EXPORT_SETTINGS)
@@ -137,12 +161,28 @@ def _convert_task(path: Path, task: _ConnectorTask) -> _Conversion:
         conversion.sql = _read_query(path, task)
         if "database" not in conversion.td:
             raise SettingsError(f"{path}: {task.name} has no plain `database`: write it into a copy of the file")
-    taken = {"td>", "result_settings", "database", "engine", "query"}
-    for key in task.block:
-        if key not in taken:
-            conversion.leave_out(key, _explain_left_out_key(key, task.block[key]))
-    conversion.settings.setdefault("history", "pinterest_history")
+    _leave_out_keys(conversion, task.block, taken={"td>", "result_settings", "database", "engine", "query"})
+    conversion.settings.setdefault("history", "pinterest_history" if "database" in conversion.td else "")
     return conversion
+
+
+def _leave_out_what_is_around(converted: Sequence[_Conversion]) -> None:
+    """Name what the groups around a file's tasks have besides these tasks."""
+    names = {name for each in converted for name in each.task.names}
+    for group in {id(group): group for each in converted for group in each.task.groups}.values():
+        _leave_out_keys(converted[0], group, taken={*names, *_TASK_BLOCKS, "timezone", "schedule"})
+
+
+def _leave_out_keys(conversion: _Conversion, block: YamlBlock, *, taken: Set[str], path: str = "") -> None:
+    for key, value in block.items():
+        if key in taken:
+            continue
+        if isinstance(value, YamlBlock) and key in ("_env", "_export", "td"):
+            _leave_out_keys(
+                conversion, value, taken={"database", "engine"} if key == "td" else set(), path=f"{path}{key} "
+            )
+        else:
+            conversion.leave_out_by_name(key, value, path=path)
 
 
 def _take_database_and_engine(conversion: _Conversion) -> None:
@@ -170,8 +210,7 @@ def _take_settings(conversion: _Conversion) -> None:
             conversion.leave_out(name, "there is no such setting")
         elif setting.is_credential:
             if not is_left_out(value):
-                is_plain = name != "client_id" and (not isinstance(value, str) or has_plain_part(value))
-                conversion.leave_out(name, _REVOKE if is_plain else _NEEDED_NO_MORE)
+                conversion.leave_out_by_name(name, value)
         elif name in _FILE_SETTINGS:
             conversion.leave_out(name, "the connector reads no such file or query")
         elif not is_left_out(value):
@@ -191,14 +230,6 @@ def _require_plain(value: object) -> object:
     if "${" in str(value):
         raise WrongValueError("only a run knows its value: write the value itself")
     return value
-
-
-def _explain_left_out_key(key: str, value: object) -> str:
-    if key in ("_env", "endpoint", "result_url", "_error", "_export"):
-        return _OPTIONS
-    if key in ("result_connection", *VARIABLE_BY_CREDENTIAL, *VARIABLE_BY_CREDENTIAL.values(), "TD_API_KEY", "apikey"):
-        return _REVOKE if key != "result_connection" and has_plain_part(str(value)) else _NEEDED_NO_MORE
-    return _NOT_TAKEN
 
 
 def _read_query(path: Path, task: _ConnectorTask) -> str:

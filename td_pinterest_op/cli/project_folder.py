@@ -159,11 +159,9 @@ def create_and_check_project(folder: Path, project: NewProject, common: CommonOp
 
 
 def _render_shared_files(project: NewProject) -> dict[str, bytes]:
-    files = {_FAILED_FILE: _read_shipped_file(_FAILED_FILE)}
-    files[ENVIRONMENT_FILE] = _read_shipped_file(ENVIRONMENT_FILE)
+    files = {name: _read_shipped_file(name) for name in (_FAILED_FILE, ENVIRONMENT_FILE)}
     if project.region:
-        values = {**yaml.safe_load(files[ENVIRONMENT_FILE]), "TD_API_SERVER": project.region}
-        files[ENVIRONMENT_FILE] = _render_with_shipped_comments(ENVIRONMENT_FILE, values, is_environment=True)
+        files[ENVIRONMENT_FILE] += dump_yaml({"TD_API_SERVER": project.region}).encode()
     kind, _, address = project.alert.partition(":")
     workflow = {**yaml.safe_load(_read_shipped_file(WORKFLOW_FILE)), "td": project.td}
     if kind == "mail":
@@ -212,9 +210,7 @@ def _render_workflow(project: NewProject) -> bytes:
     return head + b"\n" + block.encode() + line + rest
 
 
-def _render_with_shipped_comments(
-    name: str, values: Mapping[str, Any], *, tail: bool = True, is_environment: bool = False
-) -> bytes:
+def _render_with_shipped_comments(name: str, values: Mapping[str, Any], *, tail: bool = True) -> bytes:
     """Return a file of values: with the first comments of the shipped one and, if wanted, with its last ones."""
     lines = _read_shipped_file(name).decode().splitlines(keepends=True)
     first = next(number for number, line in enumerate(lines) if not line.startswith("#"))
@@ -222,21 +218,15 @@ def _render_with_shipped_comments(
     text = "".join(lines[:first])
     comments = dict(re.findall(r"^(\w+): .*?    # (.+)$", "".join(lines), re.MULTILINE))
     for key, value in values.items():
-        if not is_environment:
-            _require_no_template(value)
-            value = replace_in_texts(value, "$", "$$")
-        dumped = dump_yaml({key: value})
+        if "${" in str(value):
+            raise SettingsError("an answer contains a template, which digdag would fill in: leave it out")
+        dumped = dump_yaml({key: replace_in_texts(value, "$", "$$")})
         setting = EXPORT_SETTINGS.by_name.get(key)
         comment = comments.get(key, setting.comment if setting else "")
         if comment and dumped.count("\n") == 1:
             dumped = f"{dumped.rstrip()}    # {comment}\n"
         text += dumped
     return (text + ("".join(lines[len(lines) - last :]) if tail else "")).encode()
-
-
-def _require_no_template(value: Any) -> None:
-    if "${" in str(value):
-        raise SettingsError("an answer contains a template, which digdag would fill in: leave it out")
 
 
 class _Dumper(yaml.SafeDumper):

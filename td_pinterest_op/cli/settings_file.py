@@ -23,7 +23,7 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     with work_inside(Path() if str(path) == "-" else path.parent):
         settings = YamlReader(findings).read_text(text, Path(path.name))
     if settings is None or findings:
-        first = findings[0]
+        first = next(iter(findings))
         raise SettingsError(f"the file {path.parent / first.path} of --settings, line {first.line}: {first.message}")
     credentials = {key.name for key in CREDENTIAL_SETTINGS}
     for name, value in settings.items():

@@ -28,12 +28,10 @@ class Finding:
         return f"{self.path}:{self.line}: {self.code}: {self.message}"
 
 
-class Findings(list[Finding]):
+class Findings(dict[Finding, None]):
     """The findings of a check, each once."""
 
     def add(self, place: FileLine, code: str, message: str, *, level: str = "error") -> None:
         """Add a finding. `level`: `error` if a run fails or does harm, else `warning`."""
         text = escape_for_message(" ".join(message.split()))
-        finding = Finding(path=place.path, line=place.line, code=code, message=text, level=level)
-        if finding not in self:
-            self.append(finding)
+        self[Finding(path=place.path, line=place.line, code=code, message=text, level=level)] = None

@@ -253,8 +253,10 @@ class _TaskChecker:
             unknown = {*unknown, "action"} if settings["action"] is _UNKNOWN else unknown
         task = replace(task, params={**task.params, "result_settings": settings})
         is_named = not is_left_out(task.params.get("engine") or task.td.get("engine"))
-        found = []
+        found: list[Sequence[SettingProblem]] = []
         for engine in [None] if is_named else _ENGINES:
+            if found and not found[0]:
+                return
             params = {**task.params, **({"engine": engine} if engine else {})}
             try:
                 found.append(parse_task_request(replace(task, params=params), table=self._table).settings.warnings)

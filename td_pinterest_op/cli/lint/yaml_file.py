@@ -1,7 +1,7 @@
 """YAML with the files that it includes, as digdag reads it: plain values, with the line of each key."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from td_pinterest_op.runtime.project_file import read_project_file, resolve_proj
 
 _WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]{0,99})")
 _CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
-# Aliases and includes can make a small file grow without end.
-_MOST_VALUES = 50_000
+# Of a workflow with all that it includes, each as often as it is repeated: aliases and includes make a small file grow.
+_MOST_VALUES = 20_000
+_MOST_CHARACTERS = 2_000_000
 _INCLUDE = "!include"
 
 
@@ -54,19 +55,19 @@ class YamlBlock(dict[str, Any]):
             self.places |= content.places
 
 
-class _TooManyValuesError(Exception):
-    """The files have more values than a workflow may have."""
+class _TooLargeError(Exception):
+    """A workflow with all that it includes is larger than any that is read."""
 
 
 class _Loader(yaml.BaseLoader):
-    """Composes nodes, and stops at `left`."""
+    """Calls a function before each node."""
 
-    left = _MOST_VALUES
+    def __init__(self, text: str, before_node: Callable[[], None]) -> None:
+        super().__init__(text)
+        self._before_node = before_node
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        self.left -= 1
-        if self.left < 0:
-            raise _TooManyValuesError
+        self._before_node()
         node: yaml.Node | None = super().compose_node(parent, index)
         return node
 
@@ -80,7 +81,8 @@ class YamlReader:
     def __init__(self, findings: Findings) -> None:
         self.files: set[Path] = set()
         self._findings = findings
-        self._left = _MOST_VALUES
+        self._values = 0
+        self._characters = 0
         self._chain: list[Path] = []  # the files that are being read, each included by the one before
 
     def read_file(self, path: Path, included_at: FileLine) -> YamlBlock | None:
@@ -98,7 +100,7 @@ class YamlReader:
                 return None
             text = read_project_file(str(path), key=key)
         except SettingsError as error:
-            self._findings.add(included_at, "yaml", f"{error}. digdag refuses every workflow of the folder")
+            self._findings.add(included_at, "yaml", str(error))
             return None
         self._chain.append(resolved)
         self.files.add(path)
@@ -111,7 +113,8 @@ class YamlReader:
         """Return the mapping in the text of a file, or add a finding and return None if there is none."""
         here = FileLine(path, 1)
         try:
-            node = self._compose(text)
+            self._count_characters(text)
+            node = _Loader(text, self._count_value).get_single_node()
             content = self._convert_node(node, here) if node else None
             if isinstance(content, YamlBlock):
                 return content
@@ -124,27 +127,27 @@ class YamlReader:
             message = f"this is not valid YAML ({problem}), and digdag refuses every workflow of the folder"
             if "'\\t'" in str(error):
                 message = "there is a tab here, where YAML allows none: indent with spaces"
-        except (RecursionError, _TooManyValuesError):
-            message = "the file is nested too deeply, or its aliases and includes repeat too much: simplify it"
+        except RecursionError:
+            message = "the file is nested too deeply: simplify it"
+        except _TooLargeError:
+            message = "the file is too large with all that its aliases and includes repeat: simplify it"
         except (ValueError, OverflowError):  # a character that Unicode does not have
             message = "the file has a character that cannot be read: correct it"
         self._findings.add(here, "yaml", message)
         return None
 
-    def _compose(self, text: str) -> yaml.Node | None:
-        loader = _Loader(text)
-        loader.left = self._left
-        try:
-            node: yaml.Node | None = loader.get_single_node()
-            return node
-        finally:
-            self._left = loader.left
-            loader.dispose()
+    def _count_characters(self, text: str) -> None:
+        self._characters += len(text)
+        if self._characters > _MOST_CHARACTERS:
+            raise _TooLargeError
+
+    def _count_value(self) -> None:
+        self._values += 1
+        if self._values > _MOST_VALUES:
+            raise _TooLargeError
 
     def _convert_node(self, node: yaml.Node, place: FileLine) -> Any:
-        self._left -= 1  # once more for each alias
-        if self._left < 0:
-            raise _TooManyValuesError
+        self._count_value()  # once more for each alias
         if isinstance(node, yaml.SequenceNode):
             return [self._convert_node(item, FileLine(place.path, item.start_mark.line + 1)) for item in node.value]
         if isinstance(node, yaml.ScalarNode):

@@ -275,6 +275,59 @@ HOSTILE: dict[str, str | bytes] = {
 }
 
 
+def test_what_is_around_the_task_is_named_without_its_values(convert: Convert) -> None:
+    around = """\
+sla: {time: 08:00}
+_error: {mail>: {data: late}}
+_export:
+  td: {database: shop, apikey: 1/PLAIN-s3cr3t, endpoint: evil.example}
+  PINTEREST_REFRESH_TOKEN: PLAIN-s3cr3t
+  owner: jane
++first: {echo>: hello}
+"""
+    said = " ".join(convert(around + _with_key("_env: {TD_API_KEY: 1/PLAIN-s3cr3t, DEBUG: evil.example}")).err.split())
+    for part in (
+        "left out: _env TD_API_KEY, _export td apikey, _export PINTEREST_REFRESH_TOKEN: in plain text, for everybody",
+        "left out: _env DEBUG, sla, _export owner, +first: write it into the new folder if you still need it",
+        "left out: _error, _export td endpoint: config/environment.yml, --region and --alert have",
+    ):
+        assert part in said
+    assert ("evil" in said, "s3cr3t" in said, "jane" in said) == (False, False, False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _with_setting("refresh_token: &t PLAIN-s3cr3t") + "    audience_description: *t\n",
+        _with_query("td>: {data: \"SELECT 'PLAIN-s3cr3t' AS email\"}") + "    refresh_token: PLAIN-s3cr3t\n",
+        _with_key("_env: {TD_API_KEY: PLAIN-s3cr3t}") + "    audience_description: x PLAIN-s3cr3t y\n",
+    ],
+    ids=["alias", "query", "part of a text"],
+)
+def test_value_of_a_credential_in_another_place_is_not_copied(convert: Convert, folder: Path, text: str) -> None:
+    create = text.replace("add_people_to_current_audience", "create_new_audience").replace(
+        "audience_id:", "audience_name:"
+    )
+    ran = convert(create)
+    assert "credentials are not copied: remove it from a copy of the file" in " ".join(ran.err.split())
+    assert (ran.code, folder.exists(), "s3cr3t" in ran.err) == (1, False, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_found"), [("e", True), ("+e", True), ("+g+e", True), ("g+e", True), ("x+e", False)]
+)
+def test_task_is_chosen_by_the_end_of_its_name(convert: Convert, name: str, is_found: bool) -> None:
+    indented = PLAIN.replace("\n", "\n  ").rstrip()
+    ran = convert(f"+g:\n  {indented}\n", "--task", name)
+    assert ("has no td> task" in ran.err) != is_found
+
+
+def test_file_without_a_database_gets_no_history(convert: Convert, folder: Path) -> None:
+    text = PLAIN.replace("  database: shop\n", "").replace("add_people_to_current", "delete_current")
+    ran = convert(text)
+    assert (ran.code, read_settings(folder)["history"]) == (0, ""), ran.err
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_nothing_hostile_of_an_old_file_is_read_or_copied(
     at_terminal: Terminal, convert: Convert, folder: Path, old: Path, name: str
