@@ -21,7 +21,7 @@ from td_pinterest_op.errors import SettingsError, add_to_errors
 def bundle(
     common: options.CommonOptions, folder: Path, out: Path, with_dependencies: bool, with_phone_numbers: bool
 ) -> None:
-    """Write a project folder to OUT with the operator's code, as `push` pushes it.
+    """Write to OUT the copy of a project folder that `push` pushes.
 
     For a CI job or a digdag server of your own: `digdag push PROJECT` in OUT. OUT must be new or empty. Nothing is
     written to FOLDER.

@@ -16,10 +16,10 @@ from td_pinterest_op.runtime.text import format_count
 @options.as_json
 @options.quiet
 def check(common: options.CommonOptions, files: tuple[Path, ...], form: str) -> int:
-    """Say what a run would say about the tasks of this operator in workflows, without running anything.
+    """Check workflows for what a run would refuse or warn of.
 
     A finding is one line, `path:line: code: message`, and says how to fix it. The exit code is 1 if one is an error.
-    Nothing outside the folder of a workflow is read.
+    Nothing is run or contacted, and nothing outside the folder of a workflow is read.
     """
     workflows = [check_workflow(file) for file in files]
     every = list(dict.fromkeys(finding for workflow in workflows for finding in workflow.findings))

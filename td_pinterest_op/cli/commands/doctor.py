@@ -33,10 +33,10 @@ _STATUS_SIGNS = {"ok": ("✓", "ok", "green"), "warning": ("!", "!", "yellow"), 
 @options.env_file
 @options.as_json
 def doctor(common: options.CommonOptions, project: str | None) -> int:
-    """Check what every export needs, and say what to do about each problem. Writes nothing to Pinterest.
+    """Check what every export needs, and say how to mend it.
 
-    A dry run (`td-pinterest export --dry-run`) judges a query's rows and a workflow's settings. The exit code is 1 if
-    something is wrong.
+    Nothing is written to Pinterest. The exit code is 1 if something is wrong. A dry run (`td-pinterest export
+    --dry-run`) judges a query's rows and a workflow's settings.
     """
     credentials = find_credentials(common.env_file)
     audience = common.audience or credentials.environ.get("PINTEREST_AUDIENCE_ID") or ""

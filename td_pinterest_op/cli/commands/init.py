@@ -93,7 +93,7 @@ def init(
     dry_run: bool,
     **named: Any,
 ) -> int:
-    """Make a project folder with a workflow from your answers, or add a workflow to a folder.
+    """Make a project folder from your answers, or add a workflow.
 
     Every question has a default, and an option; --yes asks none. No file that exists is changed, and nothing is written
     before the last question is answered. The jobs audiences, activation, erasure, status and lift have a file of

@@ -7,6 +7,7 @@ import click
 
 from td_pinterest_op.cli import files, options
 from td_pinterest_op.cli.connection import find_credentials
+from td_pinterest_op.errors import SettingsError
 from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, ROW_ONLY_TYPE_NAMES, join_with_or
 from td_pinterest_op.records.columns import (
     IdentifierColumn,
@@ -14,6 +15,7 @@ from td_pinterest_op.records.columns import (
     get_column_position,
     has_single_identifier_rows,
 )
+from td_pinterest_op.redaction.secret import escape_and_quote
 from td_pinterest_op.settings.structures import COLUMNS_TYPE, CONTROL_TYPE
 from td_pinterest_op.settings.types import WrongValueError
 from td_pinterest_op.task_runtime.task import read_row_source
@@ -120,6 +122,7 @@ def sql(
         raise click.UsageError(
             "name the query's columns with --columns, or give --database to ask the warehouse for them"
         )
+    _require_printable_names(job)
     selected = [name.lower() for name in job.names]
     identifiers = find_identifier_columns(replace(job, option="--query"), types, ignored_columns=selected)
     for option, column in [("--by", control["by"]), *(("--key", key) for key in keys)]:
@@ -146,6 +149,16 @@ def sql(
         comment = "The keys of people, with the column and the reason of each value that is rejected."
         statement = prepend_comments(statement, comment, query=text)
     click.echo(statement)  # not wrapped: it is there to be copied
+
+
+def _require_printable_names(job: Job) -> None:
+    """Raise SettingsError if a column's name, which the statement repeats, could move a terminal's cursor."""
+    for name in job.names:
+        if not name.isprintable():
+            raise SettingsError(
+                f"the name of the query's column {escape_and_quote(name)} has a control or invisible character: give "
+                "it another name in the query, with AS"
+            )
 
 
 def build_digests_only_statement(query: UserQuery) -> str:

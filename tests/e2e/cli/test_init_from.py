@@ -305,10 +305,8 @@ _export:
     ids=["alias", "query", "part of a text"],
 )
 def test_value_of_a_credential_in_another_place_is_not_copied(convert: Convert, folder: Path, text: str) -> None:
-    create = text.replace("add_people_to_current_audience", "create_new_audience").replace(
-        "audience_id:", "audience_name:"
-    )
-    ran = convert(create)
+    text = text.replace("add_people_to_current_audience", "create_new_audience")
+    ran = convert(text.replace("audience_id:", "audience_name:"))
     assert "credentials are not copied: remove it from a copy of the file" in " ".join(ran.err.split())
     assert (ran.code, folder.exists(), "s3cr3t" in ran.err) == (1, False, False)
 

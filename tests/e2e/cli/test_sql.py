@@ -113,6 +113,15 @@ def test_query_without_identifiers_is_an_error(
     assert at_terminal("sql", "hashed", "--query", "DROP TABLE people", *arguments).failed("--query is no query")
 
 
+@pytest.mark.parametrize("kind", ["hashed", "rejected"])
+def test_column_whose_name_a_terminal_would_obey_is_an_error_that_shows_it_escaped(
+    at_terminal: Terminal, query: Path, kind: str
+) -> None:
+    query.write_text('SELECT "Mail" AS email, customer AS "a\x1b[2K" FROM people')
+    ran = at_terminal("sql", kind, "--query", query, "--database", "shop", "--quiet")
+    assert ran.failed('the name of the query\'s column "a\\x1b[2K" has a control or invisible character')
+
+
 def test_control_statement_without_a_key_column_uses_the_digest(
     at_terminal: Terminal, services: Services, query: Path
 ) -> None:

@@ -69,6 +69,16 @@ def test_a_blank_option_or_argument_is_wrong_usage_that_names_it(
         assert terminal(command, *before, blank).failed(f"Invalid value for {name}: it is blank", code=2)
 
 
+def test_help_of_the_program_has_one_whole_line_for_each_command_in_a_narrow_terminal(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    commands = terminal("--help").out.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in commands if line.endswith(".") and not line.endswith("...")] == sorted(
+        program.commands
+    )
+
+
 def test_the_program_without_a_command_prints_its_help(terminal: Terminal) -> None:
     ran = terminal()
     assert (ran.code, ran.out) == (2, "")
