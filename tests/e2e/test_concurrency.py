@@ -82,7 +82,7 @@ def test_older_job_does_not_overwrite_a_newer_one(
     assert members == services.pinterest.members_of_audience(audience_id)
 
 
-def test_of_two_replaces_with_one_job_the_one_that_began_first_is_told_to_run_again(services: Services) -> None:
+def test_replace_overtaken_by_another_of_the_same_job_is_an_error_that_asks_for_a_rerun(services: Services) -> None:
     settings = settings_of(services, REPLACE, people(9)) | {"limit_records_per_request": 2}
     job = services.job(people(4))
     run_during(services, "customer_lists/update", lambda: services.export(settings, job_id=job, session_time=NEXT_DAY))

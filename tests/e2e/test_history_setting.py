@@ -312,7 +312,7 @@ def test_comparison_without_counts_or_a_percent_is_an_error(
         compare_and_record_lift(task, services.time.timing)
 
 
-def test_comparison_with_a_control_group_in_the_history_is_not_doubted(services: Services) -> None:
+def test_comparison_has_no_warning_if_the_history_has_a_control_group(services: Services) -> None:
     row = {"kind": "run", "audience_id": "12", "outcome": "success", "records_withheld_control": 7}
     lift = {"percent": 10, "audience_id": "12", "history": HISTORY}
     task = Task(params={**TASK, "lift": lift, "td": {"last_results": COUNTS}}, environ=services.environ)

@@ -74,7 +74,7 @@ def is_of_list(request: ReceivedRequest) -> bool:
 
 
 @pytest.mark.parametrize("run", [export, export_hashed, mirror, erase])
-def test_each_query_has_the_options_and_comments_of_a_td_task_and_the_peoples_one_the_sessions_time(
+def test_queries_have_the_options_and_comments_of_a_td_task_and_the_session_time(
     services: Services, run: Callable[[Services], object]
 ) -> None:
     run(services)

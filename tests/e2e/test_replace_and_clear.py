@@ -104,7 +104,7 @@ def test_clear_switches_the_audience_to_a_new_empty_email_list(services: Service
     assert services.td.requests == []
 
 
-def test_clear_works_for_a_name_with_half_an_emoji(services: Services) -> None:
+def test_clear_of_an_audience_with_a_lone_surrogate_in_its_name_succeeds(services: Services) -> None:
     services.pinterest.switches.records_required = True
     audience_id = services.audience(people(5), name="Shop \ud83d")
     clear(services, audience_id)
@@ -165,7 +165,7 @@ def switching_settings(services: Services, action: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("status", "seconds"), [(400, 0), (403, 0), (404, 0), (422, 0), (409, None)], ids=lambda value: str(value)
 )
-def test_refused_switch_ends_the_run_with_the_ways_that_need_none(
+def test_refused_switch_is_an_error_that_names_the_actions_without_a_switch(
     services: Services, action: str, status: int, seconds: int | None
 ) -> None:
     settings = switching_settings(services, action)

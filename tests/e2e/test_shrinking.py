@@ -47,7 +47,7 @@ def test_limit_is_raised_for_one_run(services: Services) -> None:
     assert services.pinterest.members_of_audience(settings["audience_id"]) == digests(47)
 
 
-def test_adds_since_make_the_limit_lenient(services: Services) -> None:
+def test_people_added_since_the_last_replace_count_as_leavers_below_the_limit(services: Services) -> None:
     settings = fill(services, REPLACE, 100)
     add = {"action": ADD, "audience_id": settings["audience_id"]}
     services.export(add, job_id=services.job(people(300, first=100)))
@@ -55,7 +55,9 @@ def test_adds_since_make_the_limit_lenient(services: Services) -> None:
     assert services.pinterest.members_of_audience(settings["audience_id"]) == digests(60)
 
 
-def test_list_without_a_number_cannot_be_judged(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+def test_replace_of_a_list_without_a_record_count_is_sent_with_a_warning(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
     settings = settings_of(services, REPLACE, people(480)) | {"max_leave_ratio": 0.5}
     (used,) = services.pinterest.lists.values()
     services.export(settings, job_id=services.job(people(47)))

@@ -44,7 +44,9 @@ def test_masked_columns_look_like_hashes_and_expect_values_stops_them(services: 
 @pytest.mark.parametrize(
     "switches", [{"queued_polls": 40}, {"compresses_results": True}, {"compresses_results": True, "queued_polls": 3}]
 )
-def test_traits_of_an_account_that_hinder_nobody(services: Services, switches: dict[str, Any]) -> None:
+def test_export_succeeds_whatever_harmless_settings_an_account_has(
+    services: Services, switches: dict[str, Any]
+) -> None:
     for name, value in switches.items():
         setattr(services.td.switches, name, value)
     audience_id = services.audience()

@@ -210,7 +210,7 @@ def test_invalid_list_stops_the_export_before_it_writes(
 
 
 @pytest.mark.parametrize("level", ["operator", "warehouse"])
-def test_who_opts_out_while_the_query_of_the_people_runs_is_not_sent(
+def test_person_who_opts_out_while_the_query_runs_is_not_sent(
     services: Services, monkeypatch: pytest.MonkeyPatch, level: str
 ) -> None:
     services.td.create("crm", "people", values_of("email", (A,), (B,), (C,)))

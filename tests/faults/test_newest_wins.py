@@ -303,7 +303,7 @@ _rounds = st.fixed_dictionaries(
 
 @settings(max_examples=examples(40), suppress_health_check=list(HealthCheck), deadline=None)
 @given(rounds=st.lists(_rounds, min_size=1, max_size=3), lag=st.sampled_from([0.0, 2.0]))
-def test_newest_run_wins_whichever_meet_and_die(
+def test_newest_run_wins_when_runs_overlap_and_are_killed(
     rounds: list[dict[str, Any]], lag: float, shared_services: Services, job_id: str
 ) -> None:
     world = new_world(shared_services, Replace.action.name)

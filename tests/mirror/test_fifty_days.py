@@ -74,7 +74,7 @@ class Rules:
 
 
 @pytest.mark.parametrize(("seed", "withholds"), [(1, True), (2, True), (1, False), (2, False)])
-def test_audience_is_the_result_of_the_last_finished_day_whatever_dies(
+def test_audience_equals_the_last_finished_day_after_a_crash_at_any_step(
     mirror_world: World, seed: int, withholds: bool
 ) -> None:
     dice = random.Random(seed)

@@ -302,7 +302,7 @@ def test_audience_switched_while_its_plan_is_sent_is_an_error(mirror_world: Worl
 
 
 @pytest.mark.parametrize("rebuild", [False, True])
-def test_whom_pinterest_refuses_to_add_is_no_member_and_never_removed(
+def test_person_whom_pinterest_refuses_to_add_is_no_member_and_never_removed(
     mirror_world: World, audience_id: str, rebuild: bool
 ) -> None:
     refused = digests(3, first=200)
@@ -345,7 +345,7 @@ def test_refused_removal_is_told_day_after_day_while_all_others_go_through(
 
 
 @pytest.mark.parametrize("ignores", [True, False], ids=["skip", "stop"])
-def test_record_that_is_refused_forever_in_and_out_of_the_query_is_asked_only_while_it_is_in(
+def test_record_that_is_always_refused_is_sent_only_while_the_query_has_it(
     mirror_world: World, audience_id: str, ignores: bool
 ) -> None:
     (refused,) = people(1, first=500)
@@ -373,7 +373,7 @@ def die() -> None:
 
 
 @pytest.mark.parametrize("ignores", [True, False])
-def test_members_whom_pinterest_refuses_to_add_again_are_members_and_removed_when_they_leave(
+def test_member_whom_pinterest_refuses_to_add_again_stays_one_until_leaving_the_query(
     mirror_world: World, audience_id: str, ignores: bool
 ) -> None:
     mirror_world.follow(1, people(205))
@@ -383,9 +383,7 @@ def test_members_whom_pinterest_refuses_to_add_again_are_members_and_removed_whe
     assert mirror_world.follow(3, people(200)).sent["REMOVE"] == 5
 
 
-def test_request_that_pinterest_refuses_whatever_its_records_are_leaves_the_plan_unsettled(
-    mirror_world: World, audience_id: str
-) -> None:
+def test_request_refused_for_any_records_leaves_the_plan_unsettled(mirror_world: World, audience_id: str) -> None:
     mirror_world.set_people(people(300))
     with run_at_statement("settle the plan", die):
         assert not mirror_world.run(1).succeeded
@@ -397,7 +395,7 @@ def test_request_that_pinterest_refuses_whatever_its_records_are_leaves_the_plan
     assert mirror_world.follow(3, people(200)).sent == {"REMOVE": 100}
 
 
-def test_whoever_is_refused_in_an_unsettled_and_in_a_settled_plan_hinders_no_run_after_leaving_the_query(
+def test_person_refused_in_an_unsettled_and_a_settled_plan_blocks_no_run_after_leaving(
     mirror_world: World, audience_id: str
 ) -> None:
     mirror_world.pinterest.switches.poison = frozenset(digests(2, first=200))
@@ -410,7 +408,7 @@ def test_whoever_is_refused_in_an_unsettled_and_in_a_settled_plan_hinders_no_run
 
 @pytest.mark.parametrize("ignores", [True, False], ids=["skip", "stop"])
 @pytest.mark.parametrize("count", [1, 20], ids=["one person", "more than a batch"])
-def test_whoever_is_refused_in_an_unsettled_plan_hinders_no_later_run(
+def test_person_refused_in_an_unsettled_plan_blocks_no_later_run(
     mirror_world: World, audience_id: str, ignores: bool, count: int
 ) -> None:
     refused = people(count, first=200)
@@ -646,7 +644,7 @@ def test_mirror_compacts_the_ledger_and_continues(mirror_world: World, audience_
     assert ran.stored["members"] == 200
 
 
-def test_replace_by_nobody_empties_the_audience(mirror_world: World) -> None:
+def test_replace_with_no_people_empties_the_audience(mirror_world: World) -> None:
     mirror_world.audience(people(30, first=1000))
     mirror_world.set_people([])
     assert mirror_world.run(0, allow_empty=True, min_records=0).stored["members"] == 0
@@ -708,7 +706,7 @@ def list_digests(mirror_world: World) -> set[str]:
 
 @pytest.mark.parametrize("is_refused", [False, True], ids=["left", "refused"])
 @pytest.mark.parametrize("changes", [True, False], ids=["others change", "nothing changes"])
-def test_whoever_has_left_is_out_of_the_ledger_within_thirty_days(
+def test_person_who_left_is_out_of_the_ledger_within_thirty_days(
     mirror_world: World, audience_id: str, is_refused: bool, changes: bool
 ) -> None:
     gone = digests(1, first=200 if is_refused else 0)

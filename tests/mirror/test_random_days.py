@@ -10,7 +10,7 @@ DAYS = amount(100, quick=10)
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=campaign) for seed in range(2, 6))])
-def test_audience_and_ledger_are_right_whatever_is_refused_and_whoever_dies(mirror_world: World, seed: int) -> None:
+def test_audience_and_ledger_are_right_after_random_refusals_and_crashes(mirror_world: World, seed: int) -> None:
     model = Model(world=mirror_world, seed=seed)
     model.run_days(DAYS)
     assert model.complete >= DAYS // 10

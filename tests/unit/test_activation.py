@@ -61,7 +61,7 @@ def settings(*, later: str | None = "add", **params: Any) -> dict[str, Any]:
         ("add", {"action": "nonsense"}, {"action": "nonsense"}),
     ],
 )
-def test_the_action_is_that_of_later_runs_and_a_nameless_audience_is_named_after_the_segment(
+def test_activation_has_the_action_of_later_runs_and_the_name_of_the_segment(
     later: str | None, console: object, expected: dict[str, Any]
 ) -> None:
     assert settings(later=later, console=console) == expected
@@ -187,12 +187,12 @@ def test_key_that_the_console_adds_by_itself_is_ignored_with_a_warning(
 
 
 @pytest.mark.parametrize("key", ["acount_id", "tdx", "types", "_jane@example.com", "query", "suppres"])
-def test_any_other_unknown_key_of_the_console_stays_and_is_an_error(key: str) -> None:
+def test_unknown_key_of_the_console_reaches_the_settings_parser(key: str) -> None:
     assert settings(console={key: "x"})[key] == "x"
 
 
 @pytest.mark.parametrize("name", EXPORT_SETTINGS.by_name)
-def test_console_may_name_no_secret_in_any_setting(name: str) -> None:
+def test_console_setting_that_names_a_secret_is_an_error(name: str) -> None:
     bare = {each: value for each, value in OWN.items() if each != name}
     params = HANDED | {
         "query": "SELECT email FROM people",

@@ -82,7 +82,7 @@ def find_readings_of_errors(source: str) -> list[int]:
                 (
                     isinstance(each, ast.Call)
                     and getattr(each.func, "id", "") in ("str", "repr")
-                    and has_name(each, name)
+                    and [getattr(argument, "id", "") for argument in each.args] == [name]
                 )
                 or (
                     isinstance(each, ast.Call) and getattr(each.func, "attr", "") == "describe" and has_name(each, name)
@@ -118,6 +118,11 @@ def find_readings_of_errors(source: str) -> list[int]:
 )
 def test_reading_of_an_errors_words_is_found(statement: str) -> None:
     assert find_readings_of_errors(f"try:\n    f()\nexcept E as error:\n    {statement}\n") == [4]
+
+
+def test_file_name_of_a_caught_error_may_be_compared() -> None:
+    statement = "x = Path(str(error.filename)) != path"
+    assert find_readings_of_errors(f"try:\n    f()\nexcept OSError as error:\n    {statement}\n") == []
 
 
 # Texts of libraries, which have no other data.

@@ -81,7 +81,7 @@ def run_probe(probe: Path, *options: str, env: Mapping[str, str] = os.environ) -
     return children.run([*command, f"--rootdir={probe.parent}", str(probe)], cwd=ROOT, env=env)
 
 
-def test_a_log_record_or_output_that_must_not_be_fails_its_test_and_what_the_user_has_in_the_environment_reaches_none(
+def test_leak_fails_its_test_and_no_test_sees_the_environment_of_the_user(
     tmp_path: Path,
 ) -> None:
     probe = write_probe(tmp_path, PROBE)

@@ -234,11 +234,11 @@ def test_doctor_says_why_it_does_not_know_the_workflow_server(at_terminal: Termi
     assert "TD_API_SERVER names no region of Treasure Data, so the address of its workflow server" in check["message"]
 
 
-def test_the_name_of_an_audience_is_no_id(at_terminal: Terminal, scene: Scene) -> None:
+def test_audience_name_in_place_of_an_id_is_wrong_usage_of_doctor(at_terminal: Terminal, scene: Scene) -> None:
     assert at_terminal("doctor", "--audience", "Shoppers").failed("PINTEREST_AUDIENCE_ID must be an id", code=2)
 
 
-def test_an_unknown_end_of_the_token_is_not_a_fault(at_terminal: Terminal, scene: Scene) -> None:
+def test_refresh_token_of_unknown_expiry_passes_the_check(at_terminal: Terminal, scene: Scene) -> None:
     scene.services.pinterest.switches.token_expiry_fields = False
     check = run_checks(at_terminal)["token_days"]
     assert (check["status"], check["message"]) == ("ok", "Pinterest does not say how long the refresh token lasts")

@@ -306,7 +306,7 @@ def test_dry_run_shows_the_plan_before_the_next_commands(init: Init, services: S
 
 
 @pytest.mark.parametrize(("job", "is_kept"), [("clear", True), ("delete", False)])
-def test_next_commands_look_at_no_audience_that_is_deleted(
+def test_next_commands_do_not_show_the_audience_that_the_job_deletes(
     init: Init, services: Services, job: str, is_kept: bool
 ) -> None:
     audience = services.audience()
@@ -325,7 +325,7 @@ def test_next_commands_are_those_for_the_place_of_the_project(
     assert ("uncomment DIGDAG_ENDPOINT in config/environment.yml" in ran.err) == bool(server)
 
 
-def test_audience_of_the_environment_is_that_of_a_folder_without_questions(
+def test_init_without_questions_takes_the_audience_of_the_environment(
     init: Init, folder: Path, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PINTEREST_AUDIENCE_ID", audience := services.audience())
@@ -336,7 +336,7 @@ def test_audience_of_the_environment_is_that_of_a_folder_without_questions(
 @pytest.mark.parametrize(
     ("arguments", "code"), [(["--action", "create"], 2), *((["--job", job], 0) for job in OTHER_JOBS)]
 )
-def test_audience_of_the_environment_is_nothing_to_a_job_without_an_existing_audience(
+def test_audience_of_the_environment_is_ignored_by_a_job_that_uses_no_existing_audience(
     init: Init, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int
 ) -> None:
     monkeypatch.setenv("PINTEREST_AUDIENCE_ID", "7")

@@ -28,7 +28,9 @@ def shop(services: Services) -> str:
 
 @pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("command", ["accounts", "audiences", "lists"])
-def test_listing_is_a_table(at_terminal: Terminal, compare_golden: Recorded, command: str) -> None:
+def test_listing_command_prints_its_items_as_a_table(
+    at_terminal: Terminal, compare_golden: Recorded, command: str
+) -> None:
     compare_golden(at_terminal(command), command)
 
 

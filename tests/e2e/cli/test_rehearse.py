@@ -119,7 +119,7 @@ def test_emulator_configured_from_a_rehearsal_gives_the_same_rehearsal(
     assert first == second
 
 
-def test_the_file_equals_the_json_and_neither_it_nor_the_account_shows_the_other(
+def test_rehearsal_file_equals_the_json_output_and_shows_nothing_of_the_account(
     rehearse: Any, services: Services
 ) -> None:
     services.audience(["anna@shop.example"], name="Rehearsal")
@@ -206,7 +206,7 @@ def test_failed_step_does_not_stop_independent_steps(
     assert f"unknown: Pinterest answered {status}" in verdicts
 
 
-def test_a_removal_that_finds_no_audience_finds_nothing_out(rehearse: Any, services: Services) -> None:
+def test_second_removal_of_an_unknown_audience_gives_no_fact(rehearse: Any, services: Services) -> None:
     services.pinterest.answer(404, operation="audiences/update")
     assert read_facts(rehearse("--json", "--only", "remove"))["removed_again"] is None
 

@@ -41,7 +41,7 @@ def literals() -> Counter[str]:
 
 
 @pytest.mark.parametrize("name", sorted(ERRORS_BY_NAME.keys() - {"ExportError"}))
-def test_an_example_is_what_the_code_says(name: str, terminal: Terminal, literals: Counter[str]) -> None:
+def test_example_of_an_error_is_a_text_of_the_code(name: str, terminal: Terminal, literals: Counter[str]) -> None:
     assert "example" in vars(ERRORS_BY_NAME[name])
     example = json.loads(terminal("explain", name, "--json").out)["example"]
     assert any(text in example for text in literals)

@@ -147,14 +147,14 @@ def test_program_imports_nothing_from_the_working_folder(tmp_path: Path) -> None
         quick=3,
     ),
 )
-def test_a_closed_or_full_stream_is_named_or_ignored(arguments: str, code: int, said: str) -> None:
+def test_output_that_cannot_be_written_is_an_error_and_notes_are_dropped(arguments: str, code: int, said: str) -> None:
     ran = _process(arguments)
     assert code == ran.returncode, ran.stderr
     assert said in ran.stderr
     assert bool(said) == len(ran.stderr.splitlines())
 
 
-def test_the_doctor_has_words_for_its_signs_on_an_ascii_terminal() -> None:
+def test_doctor_prints_words_in_place_of_signs_on_an_ascii_terminal() -> None:
     shown = _process("doctor", PYTHONIOENCODING="ascii").stdout
     assert {"ok proxy", "x credentials", "! token"} <= {line.split(":")[0] for line in shown.splitlines()}
 
@@ -223,7 +223,7 @@ def test_a_hint_names_the_command_as_it_was_called(
     assert capsys.readouterr().err == f"run `{command} doctor`\nerror: run `{command} authorize --to td x`\n"
 
 
-def test_notes_that_nobody_reads_end_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_goes_on_if_nobody_reads_its_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     stream = os.fdopen(writer, "w")

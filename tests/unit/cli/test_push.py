@@ -171,7 +171,7 @@ def test_push_that_is_stopped_before_it_sends_leaves_nothing(
     assert (read_calls(tmp_path), list((tmp_path / "tmp").iterdir())) == ([], [])
 
 
-def test_push_that_fails_says_so(push: Push, tmp_path: Path) -> None:
+def test_failed_push_of_digdag_or_td_is_an_error(push: Push, tmp_path: Path) -> None:
     (tmp_path / "code").write_text("4")
     assert "error: the push of audiences failed, as said above" in push().err
 
@@ -184,7 +184,7 @@ def test_push_stops_for_errors(push: Push, tmp_path: Path, folder: Path) -> None
     assert "bundle has errors, which are named above: correct them first. Nothing was pushed" in ran.err
 
 
-def test_push_without_a_command_pushes_nothing(
+def test_push_without_td_and_digdag_is_an_error(
     push: Push, tmp_path: Path, bin_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (bin_folder / "td").unlink()
@@ -196,7 +196,7 @@ def test_push_without_a_command_pushes_nothing(
     assert read_calls(tmp_path) == []
 
 
-def test_push_with_the_built_in_connector_goes_on(push: Push, folder: Path) -> None:
+def test_push_of_a_built_in_connector_task_succeeds_with_a_warning(push: Push, folder: Path) -> None:
     (folder / "mine.dig").write_text(CONNECTOR)
     ran = push()
     assert (ran.code, "mine.dig:5: built-in-connector: " in ran.err) == (0, True), ran.err

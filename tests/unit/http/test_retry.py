@@ -99,7 +99,7 @@ def test_date_is_compared_with_the_servers_clock_if_it_shows_one(date: str, wron
         ("", 0.0),
     ],
 )
-def test_reset_is_read_as_seconds(reset: str, expected: float) -> None:
+def test_rate_limit_reset_header_is_read_as_seconds(reset: str, expected: float) -> None:
     assert parse_rate_limit_reset(headers(x_ratelimit_reset=reset)) == expected
 
 

@@ -431,7 +431,7 @@ def test_refusal_of_a_proxy_is_reported_with_its_status(
     ) == (failure, f"{failure.value}: {where} (the proxy answered {status})")
 
 
-def test_header_that_is_none_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_malformed_header_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nEcho of Bearer s3cr3t\r\nX: y\r\n\r\n{}"
     with peer(says(head)) as server, transport() as client:
         assert exchange(client, server.address).status == 200

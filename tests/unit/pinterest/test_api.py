@@ -77,7 +77,7 @@ def test_an_audience_is_read_and_unknown_fields_are_tolerated() -> None:
         *(({"size": size}, replace(READ, size=None)) for size in (None, "x", True, -1)),
     ],
 )
-def test_ids_may_be_numbers_and_what_is_missing_is_unknown(change: dict[str, object], expected: Audience) -> None:
+def test_audience_with_numeric_ids_or_missing_fields_is_read(change: dict[str, object], expected: Audience) -> None:
     assert api(answer(200, AUDIENCE | change))[0].find_audience("2542620905475") == expected
 
 

@@ -85,7 +85,7 @@ def test_lasting_failure_is_retried_as_often_as_set_and_then_raised() -> None:
 
 
 @pytest.mark.parametrize(("failure", "longest_wait"), [(BROKEN, 300), (answer(429), 0)])
-def test_no_retry_and_no_wait_can_be_set(failure: Response, longest_wait: float) -> None:
+def test_request_is_sent_once_if_no_retries_are_set(failure: Response, longest_wait: float) -> None:
     stage = scene(failure, retry=RetrySchedule(count=0, initial_wait=0, longest_wait=longest_wait, random=lambda: 0))
     assert UnavailableError is type(error_of(stage))
     assert len(stage.script.sent) == 1
@@ -151,7 +151,7 @@ def test_throttled_request_fails_after_four_times_the_longest_wait_without_any_s
     assert stage.script.times == [0, 250, 500, 750, 1000, 1250]
 
 
-def test_success_of_any_request_renews_the_patience() -> None:
+def test_success_of_any_request_restarts_the_time_limit_for_429s() -> None:
     stage = scene(throttled("250"), throttled("250"), OK, *[throttled("250")] * 5, OK)
     send(stage)
     send(stage)

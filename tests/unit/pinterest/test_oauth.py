@@ -79,7 +79,7 @@ def test_the_refresh_token_is_exchanged_with_the_apps_own_credentials() -> None:
         (10**400, 30 * DAY_SECONDS - 600),
     ],
 )
-def test_one_token_serves_until_shortly_before_it_expires_or_for_thirty_days_if_that_is_unknown(
+def test_access_token_is_used_until_shortly_before_its_expiry_or_for_thirty_days(
     expires_in: object, used_for: float
 ) -> None:
     rig = office(issued("access-1", expires_in=expires_in), issued("access-2"))

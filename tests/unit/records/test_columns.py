@@ -38,7 +38,7 @@ def test_identifiers_are_found_by_name_in_any_case_or_as_they_are_mapped(
 
 @pytest.mark.parametrize("is_array", [False, True])
 @pytest.mark.parametrize("type_", ["varchar", "VARCHAR(64)", "char(64)", "string"])
-def test_types_of_text_and_arrays_of_it_are_good(type_: str, is_array: bool) -> None:
+def test_columns_of_text_or_arrays_of_text_are_accepted(type_: str, is_array: bool) -> None:
     schema = ("email", f"Array({type_})" if is_array else type_)
     assert [is_array] == [column.is_array for column in find_identifier_columns(job(schema), {})]
 

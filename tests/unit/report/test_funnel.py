@@ -41,7 +41,7 @@ def sums(bars: Sequence[tuple[str, float]]) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_the_figures_that_the_page_shows_add_up(name: str) -> None:
+def test_figures_of_the_funnel_on_the_page_add_up(name: str) -> None:
     """Read from the page, as a person does."""
     html = page(RUNS[name], follow_up(10))
     pattern = r'<li class="(\w+)">.*?<span class="count">−?([\d,]+|–)</span>'
@@ -52,7 +52,7 @@ def test_the_figures_that_the_page_shows_add_up(name: str) -> None:
         assert actual == expected
 
 
-def test_a_mirror_adds_up_as_an_export_does() -> None:
+def test_funnel_of_a_mirror_has_the_same_bars_as_that_of_an_export() -> None:
     assert [text_of(bar) for bar in build_funnel(mirror(9), later_entry_with_size=follow_up(9))] == [
         "Rows read 2000", "Valid 2000", "Different people 2000", "Opted out 200", "Without consent 5",
         "Control group 100", "In the audience 1695", "Matched by Pinterest 900",
@@ -67,7 +67,7 @@ def test_a_mirror_adds_up_as_an_export_does() -> None:
         (mirror(mirror=MIRROR | dict.fromkeys(("joined", "left", "resent"), 0)), "In the audience</span>"),
     ],
 )
-def test_a_mirror_has_changed_only_what_it_has_finished(last_run: ReportEntry, label: str) -> None:
+def test_changes_of_a_mirror_are_shown_only_once_it_has_finished(last_run: ReportEntry, label: str) -> None:
     assert label in page(last_run)
 
 

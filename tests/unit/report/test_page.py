@@ -223,7 +223,7 @@ def test_a_history_without_run_and_status_is_an_error(entries: list[ReportEntry]
 OTHERS = {"audience_id": "99", "audience_name": "Others", "session_uuid": "o"}
 
 
-def test_of_several_audiences_that_of_the_newest_row_is_shown() -> None:
+def test_page_of_several_audiences_shows_that_of_the_newest_row() -> None:
     other = run(1, **OTHERS, action="replace_current_audience")
     assert "<h1>Others</h1>" in page(run(0), other, run(2, **NOBODY))
     assert "<h1>Newsletter readers</h1>" in page(other, follow_up(1))

@@ -12,7 +12,7 @@ from tests.exporting import Services, people
 from tests.unit.report.samples import FIRST_DAY, statistics
 
 
-def test_a_run_takes_the_place_of_an_earlier_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_report_of_a_run_replaces_an_earlier_page(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "reports" / "page.html"
     for sent in (123, 456):
         write_run_report(path, statistics(sent=sent), error="", now=FIRST_DAY)
@@ -56,7 +56,7 @@ def test_a_file_that_is_no_report_is_not_overwritten(
     assert f"no report was written to {path}: the file exists and is not a report of td_pinterest_op" in caplog.text
 
 
-def test_half_of_a_character_becomes_a_question_mark(tmp_path: Path) -> None:
+def test_lone_surrogate_is_written_as_a_question_mark(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     write_report_page(path, "a\ud800")
     assert path.read_text() == "a?"

@@ -90,7 +90,7 @@ def test_text_from_elsewhere_is_masked_and_cut(warehouse: Warehouse, name: str, 
     assert kept == warehouse.rows()[0][name]
 
 
-def test_the_usual_questions_count_a_row_that_was_written_twice_once(warehouse: Warehouse) -> None:
+def test_shipped_history_queries_count_a_repeated_row_once(warehouse: Warehouse) -> None:
     for _ in range(2):
         write(warehouse, SESSION | dict(build_run_row(statistics())))
         write(warehouse, SESSION | {"ad_account_id": "5"} | dict(build_status_check_row(AUDIENCE)))

@@ -86,7 +86,7 @@ def test_link_to_itself_is_an_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [link]
 
 
-def test_half_of_a_character_is_refused(tmp_path: Path) -> None:
+def test_lone_surrogate_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     with pytest.raises(UnicodeEncodeError):
         atomic_file.replace_file(file, "a\ud800")

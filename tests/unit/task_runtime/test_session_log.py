@@ -34,7 +34,7 @@ def log() -> logging.Logger:
         ("${x}", "INFO $ {x}\n"),
     ],
 )
-def test_a_name_forges_no_line_of_the_log(
+def test_control_characters_of_a_name_are_escaped_in_the_log(
     log: logging.Logger, capsys: pytest.CaptureFixture[str], name: str, shown: str
 ) -> None:
     log.info("%s", name)

@@ -90,7 +90,7 @@ def test_outside_a_session_each_run_has_a_random_key_of_its_own(name: str, value
 
 
 @pytest.mark.parametrize("name", ["session_uuid", "attempt_id", "task_name"])
-def test_another_attempt_or_task_has_another_domain_key_and_one_without_a_name_a_random_one(name: str) -> None:
+def test_domain_key_differs_between_attempts_and_tasks_and_is_random_without_a_name(name: str) -> None:
     others = [task(**{name: value}) for value in ("another", None, None)]
     assert len({domain_key(each) for each in (task(), *others)}) == 4
 
@@ -145,7 +145,7 @@ def test_a_query_comes_with_its_database_and_engine(params: dict[str, Any], engi
     assert source.domain_key == key
 
 
-def test_a_list_has_no_scheduled_time_and_nothing_has_one_outside_a_session() -> None:
+def test_query_of_a_list_or_outside_a_session_has_no_scheduled_time() -> None:
     params = {"database": "crm", "query": "select 1"}
     source = build_task_source(task(**params), "suppress", "select 1")
     assert (source.scheduled_time, source.tracing) == (None, TRACING)
@@ -243,7 +243,7 @@ def test_api_key_that_no_header_can_hold_is_an_error_that_does_not_show_it() -> 
         parse_api_key({"TD_API_KEY": "1/\u00e9\u2603"})
 
 
-def test_no_task_outside_digdag() -> None:
+def test_current_task_outside_digdag_is_an_error() -> None:
     with pytest.raises(SettingsError, match=r"only as a py> task of a digdag workflow"):
         get_current_task()
 

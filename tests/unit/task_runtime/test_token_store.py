@@ -84,7 +84,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 # -- the local secrets folder
 
 
-def test_a_local_secret_is_replaced_where_it_was_as_often_as_it_is_issued_and_stays_private(
+def test_local_secret_is_replaced_in_place_at_each_renewal_and_stays_private(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = secrets_file(home / ".config" / "digdag", "s3cr3t-old-token\n")

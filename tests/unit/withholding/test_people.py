@@ -264,7 +264,7 @@ def records_of(batch: Batch) -> list[dict[str, str]]:
 
 @settings(max_examples=examples(300))
 @given(cases(["email", "maid"], keyless=True))
-def test_identifiers_of_people_who_are_withheld_are_not_sent_and_all_others_are(case: Case) -> None:
+def test_only_identifiers_of_withheld_people_are_not_sent(case: Case) -> None:
     stats, batches = exported(case, "identifiers", ["email", "maid"])
     sent, withheld = Oracle(case).identifiers()
     assert sorted(sent) == [each for batch in batches for each in digests_of(batch)]
@@ -278,7 +278,7 @@ def keyless(case: Case) -> int:
 
 @settings(max_examples=examples(300))
 @given(cases(list(KEYS_OF), keyless=True))
-def test_rows_of_people_who_are_withheld_are_not_sent_and_all_others_are_without_what_those_hold(case: Case) -> None:
+def test_rows_of_withheld_people_are_not_sent_and_other_rows_lose_their_identifiers(case: Case) -> None:
     stats, batches = exported(case, "rows", list(KEYS_OF))
     people, withheld = Oracle(case).rows()
     records = {tuple(sorted(record.items())) for batch in batches for record in records_of(batch)}
@@ -333,7 +333,7 @@ def test_memory_grows_with_different_identifiers_only(
     assert peak(2) < peak(50_000) + (4 << 20)
 
 
-def test_a_row_with_too_many_combinations_is_not_sent_and_shields_what_it_holds() -> None:
+def test_row_with_too_many_combinations_is_withheld_with_its_identifiers() -> None:
     given, stats = begin(records="rows")
     crowd = [normal(("email", number)).encode() for number in range(1_001)]
     people = [[crowd[:1], b"A"], [crowd, b"B"], [[crowd[7], b"c@lee.org"], b"C"], [[], None]]
