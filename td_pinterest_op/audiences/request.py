@@ -136,7 +136,7 @@ def naming_subjects(settings: Mapping[object, object], *, table: SettingsTable[A
 
 
 def reject_misplaced_lists(task: Task) -> None:
-    """Raise SettingsError if opt-out or consent lists are beside a task's settings, where version 0.5 read them."""
+    """Raise SettingsError if opt-out or consent lists are next to a task's settings, not in them."""
     if names := [name for name in WITHHOLDING_LIST_NAMES if name in task.params]:
         text = (
             f"{' and '.join(names)} next to result_settings would withhold nobody: move the line into result_settings"

@@ -26,6 +26,7 @@ from td_pinterest_op.settings.table import SETTINGS_FOR_ALL_ENTRIES, WITHHOLDING
 from td_pinterest_op.settings.types import ENGINE_TYPE, SettingType, WrongValueError, is_left_out, may_have_lost_digits
 
 _TASK_BLOCKS = ("_do", "_else_do")
+_SHORTEST_SECRET = 8  # what is shorter, such as "TODO", may be anywhere
 _FILE_SETTINGS = ("report", *WITHHOLDING_LIST_NAMES)
 _PUBLIC_KEYS = ("client_id", "PINTEREST_CLIENT_ID", "result_connection")
 _KEYS_OF_OPTIONS = ("endpoint", "TD_API_SERVER", "DIGDAG_ENDPOINT", "_error")
@@ -34,8 +35,8 @@ _DATABASE_TYPE = SettingType(
     parse=lambda value: _require_match("[a-z0-9_]{3,128}", value), allowed="the name of a database"
 )
 _REVOKE = "in plain text, for everybody who can read the file: revoke it. `td-pinterest authorize` stores another"
-_NEEDED_NO_MORE = "`td-pinterest authorize` gets and stores a token of your own"
-_OPTIONS = "config/environment.yml, --region and --alert have what the new folder needs of it"
+_NOT_NEEDED = "`td-pinterest authorize` gets and stores a token of your own"
+_OPTIONS = "config/environment.yml, --region and --alert are for this"
 _NOT_TAKEN = "write it into the new folder if you still need it"
 
 
@@ -79,10 +80,10 @@ class _Conversion:
         """Remember why a key is not taken that has no place in the new folder. `path`: the keys around it."""
         reason = _OPTIONS if key in _KEYS_OF_OPTIONS else _NOT_TAKEN
         if key in _CREDENTIAL_KEYS and not is_left_out(value):
-            reason = _NEEDED_NO_MORE
+            reason = _NOT_NEEDED
             if key not in _PUBLIC_KEYS and has_plain_part(str(value)):
                 reason = _REVOKE
-                self.plain_credentials[key] = str(value)
+                self.plain_credentials[key] = str(value).strip()
         self.leave_out(f"{path}{key}", reason)
 
 
@@ -119,11 +120,13 @@ def convert_existing_tasks(paths: Sequence[Path], *, task_name: str) -> NewProje
     project = _build_list(converted) if len(converted) > 1 else _build_export(converted[0])
     taken = str(project)
     for each in converted:
-        if key := next((key for key, value in each.plain_credentials.items() if value in taken), None):
-            raise SettingsError(
-                f"the value of {key} is in another setting or the query as well, and credentials are not copied: "
-                "remove it from a copy of the file"
-            )
+        for key, value in each.plain_credentials.items():
+            if len(value) >= _SHORTEST_SECRET and value in taken:
+                raise SettingsError(
+                    f"the value of {key} is in another setting or the query as well, and credentials are not copied: "
+                    "remove it from a copy of the file"
+                )
+    project.settings.setdefault("history", "pinterest_history" if project.td["database"] else "")
     project.timezone, project.schedule = schedules[0]
     return project
 
@@ -162,7 +165,6 @@ def _convert_task(path: Path, task: _ConnectorTask) -> _Conversion:
         if "database" not in conversion.td:
             raise SettingsError(f"{path}: {task.name} has no plain `database`: write it into a copy of the file")
     _leave_out_keys(conversion, task.block, taken={"td>", "result_settings", "database", "engine", "query"})
-    conversion.settings.setdefault("history", "pinterest_history" if "database" in conversion.td else "")
     return conversion
 
 
@@ -308,8 +310,8 @@ def _build_list(converted: Sequence[_Conversion]) -> NewProject:
 
 def _print_report(path: Path, conversion: _Conversion) -> None:
     taken = [*conversion.settings, *conversion.td, *(["query"] if conversion.sql else [])]
-    screen.print_note(f"{path}, {conversion.task.name}: taken are {', '.join(taken)}")
+    screen.print_note(f"{path}, {conversion.task.name}: takes over {', '.join(taken)}")
     for reason in dict.fromkeys(conversion.left_out.values()):
         keys = ", ".join(key for key, each in conversion.left_out.items() if each == reason)
         screen.print_note(f"  left out: {keys}: {reason}")
-    screen.print_note(f"  Once the new workflow runs, end {conversion.task.name} of {path}: both would do the same")
+    screen.print_note(f"  Once the new workflow runs, remove {conversion.task.name} from {path}: both do the same")

@@ -23,6 +23,7 @@ from td_pinterest_op.cli.project_folder import (
     PEOPLE_QUERY_FILE,
     NewProject,
     is_writable_audience_name,
+    require_missing,
     require_room_for_job,
 )
 from td_pinterest_op.errors import SettingsError
@@ -43,7 +44,7 @@ _USE_TEST_BY_OPTION: Mapping[str, Callable[[ActionSpec], bool]] = {
 }
 
 
-def build_pattern_parser(pattern: str, description: str) -> Callable[[str], str]:
+def _build_pattern_parser(pattern: str, description: str) -> Callable[[str], str]:
     """Return a type of an option: a function that raises click.BadParameter unless a text is "" or of this form."""
 
     def require_form(text: str) -> str:
@@ -58,18 +59,18 @@ INIT_JOB_CHOICE = click.Choice(tuple(INIT_JOBS), case_sensitive=False)
 ACTION_CHOICE = click.Choice(tuple(EXPORT_ACTIONS), case_sensitive=False)
 BEGIN_CHOICE = click.Choice(("replace", "adopt"), case_sensitive=False)
 IF_EXISTS_CHOICE = click.Choice(("fail", "add", "replace"), case_sensitive=False)
-parse_timezone = build_pattern_parser(
+parse_timezone = _build_pattern_parser(
     "|".join(map(re.escape, zoneinfo.available_timezones())), "the name of a time zone, such as Europe/Berlin"
 )
-parse_region_address = build_pattern_parser(
+parse_region_address = _build_pattern_parser(
     r"https?://[\w.:-]+/?", "an address, such as https://api.eu01.treasuredata.com/"
 )
-parse_schedule = build_pattern_parser(
+parse_schedule = _build_pattern_parser(
     r"minutes_interval>: *\d+|(?:hourly>: *|daily>: *\d+:|(?:weekly|monthly)>: *[\w-]+, *\d+:)\d+:\d+|"
     r"cron>: *[\w*/,-]+(?: +[\w*/,-]+){4}",
     "as in a .dig file, such as `daily>: 07:00:00` or `cron>: 0 7 * * 1`",
 )
-parse_alert = build_pattern_parser(r"slack|mail:[^@\s,;$]+@[^@\s,;$]+", "mail:ADDRESS or slack, with one address")
+parse_alert = _build_pattern_parser(r"slack|mail:[^@\s,;$]+@[^@\s,;$]+", "mail:ADDRESS or slack, with one address")
 
 
 @dataclass
@@ -109,6 +110,7 @@ class Interview:
         action = EXPORT_ACTIONS[name]
         # An add of people to a new audience creates it.
         self._require_no_effectless_option(f"the action {name}", Create.action if name == "add" else action)
+        require_missing(self.folder, [PEOPLE_QUERY_FILE] if action.reads_rows else [])
         account = self._ask_ad_account()
         audience = self._ask_audience(action, account)
         default_if_exists = "fail"

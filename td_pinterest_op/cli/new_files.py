@@ -72,7 +72,7 @@ def _remove_unchanged(path: Path, folder: Path, name: Path, *, written_at: int) 
 
 
 def _is_linked(path: Path, placed: Path) -> bool:
-    """Whether both are the same file. One link alone is a file that a link of somebody else's leads to."""
+    """Whether both names are links to one file, and not one name that is reached through a linked folder."""
     return os.path.lexists(placed) and os.path.samestat(path.lstat(), placed.lstat()) and path.lstat().st_nlink > 1
 
 

@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,10 +120,11 @@ def require_folder_or_nothing(folder: Path) -> None:
 def require_room_for_job(folder: Path, job: InitJob) -> None:
     """Raise SettingsError if a folder has files of a job already. Removes what an interrupted `init` left there."""
     remove_unfinished_files(folder)
-    _require_missing(folder, [job.settings_file, job.workflow_file])
+    require_missing(folder, [job.settings_file, job.workflow_file])
 
 
-def _require_missing(folder: Path, names: list[str]) -> None:
+def require_missing(folder: Path, names: Iterable[str]) -> None:
+    """Raise SettingsError if a folder has a file of one of these names."""
     if existing := [name for name in names if os.path.lexists(folder / name)]:
         raise SettingsError(
             f"{folder} has {', '.join(existing)} already, and no file that exists is changed: name another folder, or "
@@ -140,7 +141,7 @@ def create_and_check_project(folder: Path, project: NewProject, common: CommonOp
     shared = _render_shared_files(project)
     own = _render_own_files(project)
     kept = [name for name in shared if os.path.lexists(folder / name)]
-    _require_missing(folder, list(own))
+    require_missing(folder, own)
     missing = {name: content for name, content in shared.items() if name not in kept}
     try:
         # The workflow comes last: without it, the other files do nothing.
@@ -151,7 +152,7 @@ def create_and_check_project(folder: Path, project: NewProject, common: CommonOp
     for finding in findings:
         screen.print_note(str(finding))
     is_right = not any(finding.level == "error" for finding in findings)
-    text = " and everything that it needs" if is_right else ", but it would fail: correct what is named above"
+    text = " and all files that it needs" if is_right else ", but a run would fail: correct what is named above"
     common.print_note(f"{folder} contains {project.job.workflow_file}{text}")
     if kept:
         common.print_note(f"Kept as they are: {', '.join(kept)}")

@@ -49,7 +49,7 @@ def write_report_page(path: Path, page: str) -> None:
     if path.is_file() and _REPORT_PAGE_MARK not in path.read_text(encoding="utf-8", errors="replace"):
         raise FileExistsError(
             errno.EEXIST,
-            "the file exists and is not a report of td_pinterest_op 0.5 or later: choose another file, or move it away",
+            "the file exists and is not a report of td_pinterest_op: choose another file, or move it away",
             path,
         )
     # A lone surrogate, as in a name, becomes a question mark.

@@ -104,7 +104,7 @@ def init(
     asks = not common.yes and screen.is_interactive()
     if existing:
         if other := next((name for name in named if named[name] and name not in ("region", "alert")), None):
-            raise click.UsageError(f"--{other.replace('_', '-')} has no effect beside --from: leave it out")
+            raise click.UsageError(f"--{other.replace('_', '-')} has no effect with --from: leave it out")
         project = convert_existing_tasks(existing, task_name=task)
         project.alert = named["alert"] or ""
         project.region = named["region"] or ""

@@ -163,7 +163,7 @@ class _TaskChecker:
                 params.values[name] = placeholder
         if params.values.get("engine") is _UNKNOWN:
             del params.values["engine"]
-            # Each engine has a language of its own.
+            # Whether this is a query depends on the engine.
             if "query" in params.values:
                 params.values["query"] = _PARAMETER_PLACEHOLDERS["query"]
         self._unknown |= params.unknown
@@ -186,7 +186,7 @@ class _TaskChecker:
 
     @property
     def _blocks(self) -> list[YamlBlock]:
-        """Where a key may be, the place that counts first."""
+        """Where a key may be; the first place takes precedence."""
         return [self._settings_block, self._block, self._block.get_block("_env")]
 
     def _check_activation(self, task: Task) -> None:
@@ -296,7 +296,7 @@ class _TaskChecker:
 
     def _find_place(self, problem: SettingProblem, blocks: Sequence[YamlBlock]) -> FileLine:
         names = [problem.key, VARIABLE_BY_CREDENTIAL.get(problem.key), *problem.others]
-        # `misplaced`: beside the settings, which may have the key as well.
+        # A misplaced key is next to the settings, which may have the key as well.
         for block in blocks if problem.code != "misplaced" else [self._block]:
             if name := next((name for name in names if name in block.places), None):
                 return block.places[name]

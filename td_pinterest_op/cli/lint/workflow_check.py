@@ -165,7 +165,7 @@ def _check_plain_secrets(block: YamlBlock, names: set[str], findings: Findings) 
         if not is_left_out(value) and (not isinstance(value, str) or has_plain_part(value)):
             message = (
                 f"{name} is in plain text here, for everybody who can read the workflow: make it a secret, as in "
-                "config/environment.yml, and get a new one, since whoever has read this one can use it"
+                "config/environment.yml, and revoke this one, which everybody who has read it can use"
             )
             findings.add(block.find_place(name), "plain-secret", message)
 

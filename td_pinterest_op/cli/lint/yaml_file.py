@@ -118,13 +118,13 @@ class YamlReader:
             content = self._convert_node(node, here) if node else None
             if isinstance(content, YamlBlock):
                 return content
-            message = "the file has no line such as `name: value`, and digdag refuses every workflow of the folder"
+            message = "the file has no line such as `name: value`: it must be a mapping"
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             here = FileLine(path, mark.line + 1 if mark else 1)
-            # What stands in quotes in it is the file's.
+            # PyYAML quotes the file after the first words.
             problem = str(getattr(error, "problem", None) or "it cannot be read").partition(" '")[0]
-            message = f"this is not valid YAML ({problem}), and digdag refuses every workflow of the folder"
+            message = f"this is not valid YAML ({problem}): correct this line"
             if "'\\t'" in str(error):
                 message = "there is a tab here, where YAML allows none: indent with spaces"
         except RecursionError:

@@ -286,7 +286,7 @@ def test_a_query_that_a_run_would_refuse_is_named_once_the_folder_is_made(
     init: Init, folder: Path, services: Services, query: str, said: str
 ) -> None:
     ran = init("--action", "remove", "--audience", services.audience(), "--database", DATABASE, "--query", query)
-    assert (ran.code, "but it would fail: correct what is named above" in " ".join(ran.err.split())) == (1, True)
+    assert (ran.code, "but a run would fail: correct what is named above" in " ".join(ran.err.split())) == (1, True)
     assert said in ran.err
     assert (folder / "queries" / "people.sql").exists()
 
@@ -401,12 +401,13 @@ def test_file_of_the_job_that_exists_is_an_error(init: Init, folder: Path, servi
     assert [path for path in folder.rglob("*") if path.is_file()] == [folder / name]
 
 
-def test_file_of_the_job_that_exists_is_an_error_before_the_second_question(
-    at_terminal: Terminal, folder: Path, services: Services
+@pytest.mark.parametrize("name", ["pinterest_export.dig", "config/export.yml", "queries/people.sql"])
+def test_file_of_the_job_that_exists_is_an_error_before_the_ad_account_is_asked_for(
+    at_terminal: Terminal, folder: Path, services: Services, name: str
 ) -> None:
-    folder.mkdir()
-    (folder / "pinterest_export.dig").write_text("mine")
-    assert at_terminal("init", folder, "--yes").failed("has pinterest_export.dig already")
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_text("mine")
+    assert at_terminal("init", folder, "--yes").failed(f"has {name} already")
     assert services.pinterest.calls.all() == []
 
 

@@ -187,7 +187,7 @@ def test_files_with_different_schedules_are_refused(
 
 
 def test_option_without_effect_beside_from_is_wrong_usage(convert: Convert, folder: Path) -> None:
-    assert convert(PLAIN, "--query", "SELECT 1").failed("--query has no effect beside --from", code=2)
+    assert convert(PLAIN, "--query", "SELECT 1").failed("--query has no effect with --from", code=2)
     assert not folder.exists()
 
 
@@ -289,7 +289,7 @@ _export:
     for part in (
         "left out: _env TD_API_KEY, _export td apikey, _export PINTEREST_REFRESH_TOKEN: in plain text, for everybody",
         "left out: _env DEBUG, sla, _export owner, +first: write it into the new folder if you still need it",
-        "left out: _error, _export td endpoint: config/environment.yml, --region and --alert have",
+        "left out: _error, _export td endpoint: config/environment.yml, --region and --alert are for this",
     ):
         assert part in said
     assert ("evil" in said, "s3cr3t" in said, "jane" in said) == (False, False, False)
@@ -318,6 +318,10 @@ def test_task_is_chosen_by_the_end_of_its_name(convert: Convert, name: str, is_f
     indented = PLAIN.replace("\n", "\n  ").rstrip()
     ran = convert(f"+g:\n  {indented}\n", "--task", name)
     assert ("has no td> task" in ran.err) != is_found
+
+
+def test_short_text_in_place_of_a_credential_is_no_secret(convert: Convert) -> None:
+    assert convert(_with_setting("client_secret: shop")).code == 0  # the database's name
 
 
 def test_file_without_a_database_gets_no_history(convert: Convert, folder: Path) -> None:

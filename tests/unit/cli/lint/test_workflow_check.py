@@ -49,6 +49,10 @@ def test_right_project_has_no_finding(tmp_path: Path, name: str) -> None:
     assert find_problems(tmp_path, RIGHT[name], _RIGHT_FILES) == []
 
 
+def test_file_with_a_byte_order_mark_and_carriage_returns_has_no_finding(tmp_path: Path) -> None:
+    assert find_problems(tmp_path, "\ufeff" + OWN.replace("\n", "\r\n")) == []
+
+
 def test_values_that_only_a_run_knows_are_counted(tmp_path: Path) -> None:
     text = OWN.replace('"2542620905475"', "${id}").replace("queries/people.sql", "SELECT ${column} FROM ${table}")
     assert check_workflow(write_project(tmp_path, text)).unknown_count == 2
