@@ -63,9 +63,7 @@ class ExportError(Exception):
     """
 
     who: ClassVar[str] = "depends on the type of the error"
-    general_advice: ClassVar[str] = (
-        "Read the first sentence of the message: it says what happened, to what, and what to do."
-    )
+    general_advice: ClassVar[str] = "Read the message: it says what happened, what was sent, and what to do."
     example: ClassVar[str] = "any of the other examples"
 
     def __init__(
@@ -183,7 +181,7 @@ class SettingsError(WorkflowError):
     """`result_settings`, or the parameters of the task, are wrong. Nothing was sent."""
 
     general_advice = (
-        "Correct what the message lists. `td-pinterest check FILE.dig` finds the same before a run, with lines."
+        "Correct what the message lists. `td-pinterest check FILE.dig` finds the same before a run, with line numbers."
     )
     example = "result_settings has 1 problem: - audience_name: missing, and create_new_audience needs it"
 
@@ -244,7 +242,7 @@ class LimitError(WorkflowError):
 
 
 class MirrorError(WorkflowError):
-    """A mirror's ledger cannot be followed: a newer run has made a plan, or the audience's list was changed.
+    """A mirror cannot go on from its ledger: a newer run has made a plan, or somebody changed the audience's list.
 
     The ledger is the table that records who is in the audience. It may also lack rows, or have rows by others.
     """

@@ -71,8 +71,8 @@ _common_option = partial(click.option, expose_value=False, callback=_store_in_co
 env_file = _common_option(
     "--env-file",
     type=FILE_TYPE,
-    help="A file of NAME=VALUE lines, for credentials "
-    "that are neither in the environment nor in the local digdag secrets.",
+    help="A file of NAME=VALUE lines with credentials "
+    "that are in neither the environment nor the local digdag secrets.",
 )
 ad_account = _common_option("--ad-account", metavar="ID", help="The ad account.  [default: PINTEREST_AD_ACCOUNT_ID]")
 audience = _common_option("--audience", metavar="ID", help="The audience.  [default: PINTEREST_AUDIENCE_ID]")

@@ -71,7 +71,7 @@ Pages: {SHIPPED_FILES_FOLDER / "docs"}
 @click.version_option(__version__, prog_name="td-pinterest")
 @click.pass_context
 def program(context: click.Context) -> None:
-    """Export people from Treasure Data to Pinterest audiences; set up, check and report on such exports."""
+    """Export people from Treasure Data to Pinterest audiences, and set up, check and report on exports."""
     if context.invoked_subcommand is None:
         screen.print_note(context.get_help())
         context.exit(2)

@@ -114,7 +114,7 @@ REASON_EXPLANATIONS: Mapping[str, Explanation] = {
         sql=r"SELECT * FROM people WHERE regexp_like(trim(email), '\A([0-9A-Fa-f]{32}|[0-9A-Fa-f]{40})\z')",
     ),
     "placeholder": Explanation(
-        meaning="means nothing",
+        meaning='stands for no value, such as "null", "unknown" or an all-zero device id',
         example="n/a",
         advice="Store NULL where there is no value, and leave the rows out of the query.",
         sql=(

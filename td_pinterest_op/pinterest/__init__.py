@@ -1,1 +1,1 @@
-"""The only folder that speaks HTTP to Pinterest."""
+"""Requests to Pinterest. No other folder sends any."""

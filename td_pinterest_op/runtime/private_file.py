@@ -1,4 +1,4 @@
-"""Files that hold secrets, or say where secrets are sent: whether another user could read or change one."""
+"""Check whether another user could read or change a file that holds secrets, or says where secrets are sent."""
 
 import errno
 import grp

@@ -1,4 +1,4 @@
-"""Files that a workflow, an entry of a list or settings name: they lie in the project's folder, where a task works."""
+"""Resolve and read files that a workflow, an entry or settings name, which must be in the project's folder."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""`result_settings`: one frozen value, or every problem at once."""
+"""Read `result_settings` into one frozen value, or report every problem at once."""

@@ -1,4 +1,4 @@
-"""The process of a task: its log, which digdag collects from stderr, its end on signals, its error, and a new try.
+"""The process of a task: its log (on stderr, for digdag), its end on a signal, its error, its restart as a subtask.
 
 A workflow server shows a running task no secret. If Pinterest ends a refresh token as it issues the next one, one of
 two tasks that start with the same token is refused. That task succeeds and adds itself as a subtask, which gets the

@@ -100,16 +100,16 @@ def authorize(
     no_browser: bool,
     timeout: int,
 ) -> None:
-    """Get a refresh token by consent in a browser, and store it.
+    """Get a refresh token in the browser, and store it.
 
-    Opens Pinterest's consent page, waits for the redirect to this machine, checks what was granted, shows the user and
-    the ad accounts, asks, and stores client id, client secret and refresh token where --to specifies: in the local
-    digdag secrets (local), the secrets of a hosted workflow project (td PROJECT), those of a project on a digdag server
-    (server URL PROJECT), or a file (file PATH).
+    Opens Pinterest's consent page and waits for the redirect to this machine. Then it checks the scopes, shows who
+    approved and which ad accounts they may use, and asks before it stores client id, client secret and token.
 
-    The app's client id and secret are those that the other commands find (PINTEREST_CLIENT_ID and
-    PINTEREST_CLIENT_SECRET); if there are none, this command asks for them. No secret is an argument, and none is
-    shown.
+    --to says where: the local digdag secrets (local), the secrets of a hosted project (td PROJECT) or of a project on a
+    digdag server (server URL PROJECT), or a file (file PATH).
+
+    The client id and secret come from where the other commands find them (PINTEREST_CLIENT_ID and
+    PINTEREST_CLIENT_SECRET); if there are none, this command asks. No secret is an argument, and none is shown.
     """
     credentials = find_credentials(common.env_file)
     store = build_store_function(kind, target_arguments, credentials.environ)

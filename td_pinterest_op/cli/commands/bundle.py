@@ -23,8 +23,8 @@ def bundle(
 ) -> None:
     """Write to OUT the copy of a project folder that `push` pushes.
 
-    For a CI job or a digdag server of your own: `digdag push PROJECT` in OUT. OUT must be new or empty. Nothing is
-    written to FOLDER.
+    For your own CI or digdag server: run `digdag push PROJECT` in OUT. OUT must be new or empty. Nothing is written to
+    FOLDER.
     """
     is_new = not out.is_dir()
     with add_to_errors(sent="Nothing was written"):

@@ -32,8 +32,8 @@ ERRORS_BY_NAME: Mapping[str, type[ExportError]] = {
 def explain(common: options.CommonOptions, name: str | None) -> None:
     """Explain what a rejection reason or an error means.
 
-    The explanation says what to do about it. REASON is a name under `invalid_by_reason` in the statistics, ERROR the
-    class in a log, such as JobError. Without a name, all of them are listed.
+    Says what to do about it, too. REASON is a key of `invalid_by_reason` in the statistics, ERROR a class in the log,
+    such as JobError. Without a name, lists all of them.
     """
     entries: list[dict[str, Any]] = [
         {"name": known, "kind": "reason", **asdict(reason), "meaning": f"the value {reason.meaning}"}

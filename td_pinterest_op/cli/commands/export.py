@@ -31,7 +31,7 @@ Examples:
     "--settings",
     type=options.FILE_TYPE,
     required=True,
-    help="The result_settings of a workflow as a YAML or JSON file, such as config/export.yml of a project.",
+    help="A YAML or JSON file with the result_settings of a workflow, such as config/export.yml.",
 )
 @click.option("--job", "job_id", metavar="ID", help="Export the result of this Treasure Data job.")
 @click.option("--query", metavar="SQL|FILE", help="Export the result of this query, or of the one in a file.")
@@ -45,11 +45,11 @@ Examples:
 @options.audience
 @options.usual_options
 def export(common: CommonOptions, settings: Path, dry_run: bool, **source: Any) -> int:
-    """Run an export of a job or a query once, from this terminal.
+    """Export the result of a job or a query once, from this terminal.
 
-    Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow; type and
-    audience_type may be left out, and the ids come from --ad-account and --audience where the file has none. The same
-    command on the same day (in UTC) continues where a stopped or killed one left off.
+    Shows the plan and asks before the first write to Pinterest. The settings are those of a workflow, but type and
+    audience_type may be left out, and ids that the file lacks come from --ad-account and --audience. The same command
+    on the same day (in UTC) continues where a stopped or killed one left off.
     """
     credentials = find_credentials(common.env_file)
     in_file = read_settings_file(settings)

@@ -57,8 +57,8 @@ def audiences(common: options.CommonOptions, name_part: str | None) -> None:
 def lists(common: options.CommonOptions, left_behind: bool, name_part: str | None) -> None:
     """List the customer lists of the ad account, used or left behind.
 
-    Pinterest has no way to delete a customer list: a replace or a clear leaves behind one that no audience uses. For
-    lists that the operator created, the session and the job are shown.
+    Pinterest cannot delete a customer list: each replace or clear leaves behind one that no audience uses. For lists
+    that the operator created, shows the session and the job.
     """
     used_by: dict[str | None, list[str]] = {}
     with open_services_with_options(common) as services:
@@ -80,10 +80,10 @@ def lists(common: options.CommonOptions, left_behind: bool, name_part: str | Non
 @history_option
 @options.usual_options
 def audience(common: options.CommonOptions, audience_id: str | None, history: str | None) -> None:
-    """Show one audience in full.
+    """Show one audience in detail.
 
-    Shows its customer list, what created that list, and the ad groups that use the audience. Without ID, it is the
-    audience of PINTEREST_AUDIENCE_ID. With --history, its runs and sizes over time follow.
+    Shows its customer list, what created that list, and the ad groups that use the audience. Without ID, shows the
+    audience of PINTEREST_AUDIENCE_ID. With --history, also shows its runs and its size over time.
     """
     with open_services_with_options(common) as services:
         api = build_ad_account_api(services, common)

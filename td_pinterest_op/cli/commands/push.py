@@ -51,8 +51,8 @@ def push(
 ) -> None:
     """Push a project folder with the operator's code as PROJECT.
 
-    First checks its workflows and files, and adds the operator in a temporary copy: nothing is written to FOLDER. A
-    credential in plain text is an error. The last line says how to set the project's secrets.
+    First checks the workflows. A credential in plain text is an error. The code is added to a temporary copy: nothing
+    is written to FOLDER. The last line says how to set the project's secrets.
     """
     program = _choose_program(program)
     server = os.environ.get("DIGDAG_ENDPOINT")

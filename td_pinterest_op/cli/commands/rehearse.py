@@ -54,10 +54,11 @@ Examples:
 def rehearse(common: options.CommonOptions, only: str | None, no_large: bool, output: Path) -> None:
     """Find out what Pinterest does where its documentation is silent.
 
-    It first says which requests it will send and what it will leave behind, and asks. It creates customer lists and an
-    audience of made-up people in your ad account, and changes nothing else there. It ends with a table, advice, and a
-    file that contains no id, no secret and no personal data: attach it to a bug report, or give it to
-    `scripts/sandbox --like`, which then behaves like your ad account.
+    First says which requests it will send and what it will leave behind, and asks. It creates customer lists and an
+    audience of made-up people in your ad account, and changes nothing else there.
+
+    It ends with a table, advice and a file without ids, secrets or personal data. Attach the file to a bug report, or
+    pass it to `scripts/sandbox --like`, which then behaves like your ad account.
 
     Steps: token, account, list_without_records, list, batches, at_once, records_v2, audience, move, remove.
     """

@@ -50,13 +50,12 @@ def report(
 ) -> None:
     """Write an HTML page about a run, or an audience's history.
 
-    The run is the one whose statistics are in FILE, or the last one of an audience in --history. The page begins with a
-    picture of it, from the rows of the query to the people whom Pinterest matched. Charts, figures and the history of
-    the audience follow. If the history has several audiences, --audience chooses one.
+    Reports the run whose statistics are in FILE, or the last run of an audience in --history. The page begins with a
+    funnel, from the rows of the query to the people whom Pinterest matched. Charts, figures and the audience's history
+    follow. If the history has several audiences, choose one with --audience.
 
-    FILE is JSON, as `td-pinterest export --json` prints it and a workflow stores it as `pinterest`; - means standard
-    input. The page is self-contained: it loads nothing and holds no personal data. A file that is not such a page is
-    never overwritten.
+    FILE is JSON, as `td-pinterest export --json` prints it or a workflow stores it as `pinterest`; - means standard
+    input. The page loads nothing and contains no personal data. A file that is not such a page is never overwritten.
     """
     if (statistics is None) == (history is None):
         raise click.UsageError("give either a FILE with the statistics of a run, or --history DATABASE.TABLE")

@@ -86,8 +86,8 @@ def sql(
 ) -> None:
     """Print SQL made from your query, without running it.
 
-    hashed: the query with digests in place of identifiers, NULL where one is rejected. rejected: your keys, with the
-    column and the reason of each value that is rejected. control: the arm of each person, `control` or `sent`.
+    hashed: your query with digests in place of identifiers, and NULL for rejected ones. rejected: your keys with the
+    column and the reason of each rejected value. control: the group of each person, `control` or `sent`.
     """
     for option, value in {"key": keys, **control}.items():
         of_kind = "rejected" if option == "key" else "control"
