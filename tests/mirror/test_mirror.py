@@ -14,7 +14,7 @@ from tests.emulators.td import JobFault
 from tests.emulators.td.warehouse import trino_type
 from tests.exporting import digest, digests, people
 from tests.mirror.days import BEGIN, COMPACTION, DATABASE, LEDGER, Death, DiedError, World, run_at_statement
-from tests.mirror.model import find_ledger_members
+from tests.mirror.model import HOW, find_ledger_members
 from tests.mirror.test_overtaking import run_during_wait
 
 # The statements and writes of a first day, as `Death` counts them.
@@ -586,6 +586,24 @@ def test_creation_of_a_mirrored_audience_survives_a_death_at_any_step(mirror_wor
     assert mirror_world.members(audience.id) == digests(190)
     mirror_world.set_people(people(185))
     assert mirror_world.run(1).sent == {"REMOVE": 5}
+
+
+# A day with refusals takes 30 statements and writes.
+@pytest.mark.parametrize("step", range(1, 31))
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("ignores", [True, False], ids=["skip", "stop"])
+def test_day_with_refusals_both_ways_survives_a_death_at_any_step(
+    mirror_world: World, audience_id: str, step: int, how: str, ignores: bool
+) -> None:
+    mirror_world.pinterest.switches.refused_to_add = frozenset(digests(3, first=200))
+    mirror_world.pinterest.switches.refused_to_remove = frozenset(digests(2))
+    mirror_world.settings |= {"limit_records_per_request": 100, "ignore_invalid_records": ignores}
+    mirror_world.set_people(people(205, first=5))
+    died = mirror_world.run(1, death=Death(step=step, how=how, seed=step))
+    assert len(died.steps) == step
+    assert mirror_world.run(2).succeeded == ignores
+    members = digests(205, first=5) - digests(3, first=200) | digests(2)
+    assert mirror_world.members() == find_ledger_members(mirror_world) == members
 
 
 def test_first_mirrors_of_two_audiences_at_once_share_a_new_ledger(mirror_world: World) -> None:
