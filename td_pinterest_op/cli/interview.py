@@ -38,6 +38,7 @@ _NEW_NAME_PREFIX = "new:"
 # The options that only some actions of an export use, each with a test of the action.
 _USE_TEST_BY_OPTION: Mapping[str, Callable[[ActionSpec], bool]] = {
     "action": lambda _: True,
+    "ad_account": lambda _: True,
     "audience": lambda _: True,
     "query": lambda action: action.reads_rows,
     **{name: EXPORT_SETTINGS.by_name[name].is_used_by for name in (*WITHHOLDING_LIST_NAMES, "begin", "if_exists")},
@@ -81,6 +82,7 @@ class Interview:
     options: Mapping[str, Any]  # their values by name, None or empty if not given
     folder: Path
     services: Services | None  # None without secrets
+    account_of_environment: str  # its id, or ""
     default_region: str  # the address of Treasure Data's API, or ""
     _known_audiences: Sequence[Audience] = field(default=(), init=False)  # the ad account's, if there are secrets
 
@@ -101,6 +103,8 @@ class Interview:
             operator, _, time = schedule.partition(">:")
             project.schedule = {f"{operator}>": time.strip(), "skip_on_overtime": True}
             project.timezone = self._get_answer("Time zone of the schedule", "timezone", parse_timezone, default="UTC")
+        elif self.options["timezone"]:
+            raise click.UsageError("--timezone has no effect without a schedule: give --schedule, or leave it out")
         question = "Who is notified of a failure (mail:ADDRESS, slack; press Enter for the log alone)"
         project.alert = self._get_answer(question, "alert", parse_alert, default="")
         return project
@@ -198,6 +202,8 @@ class Interview:
         return answer
 
     def _ask_ad_account(self) -> str:
+        if self.account_of_environment and not self.options["ad_account"]:
+            return parse_id_option(self.account_of_environment, "PINTEREST_AD_ACCOUNT_ID")
         accounts = list(list_ad_accounts(self.services.pinterest)) if self.services else []
         if not self.options["ad_account"]:
             for account in accounts:

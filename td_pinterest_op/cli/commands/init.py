@@ -102,6 +102,7 @@ def init(
     require_folder_or_nothing(folder)
     credentials = find_credentials(common.env_file)
     asks = not common.yes and screen.is_interactive()
+    named["ad_account"] = common.ad_account
     if existing:
         if other := next((name for name in named if named[name] and name not in ("region", "alert")), None):
             raise click.UsageError(f"--{other.replace('_', '-')} has no effect with --from: leave it out")
@@ -150,7 +151,6 @@ def init(
 def _run_interview(
     asks: bool, given: dict[str, Any], folder: Path, credentials: Credentials, common: options.CommonOptions
 ) -> NewProject:
-    given["ad_account"] = common.ad_account or credentials.environ.get("PINTEREST_AD_ACCOUNT_ID")
     # The variable has the id of an existing audience, which other jobs do not use.
     is_export = given["job"] in (None, "export")
     acts_on_existing = is_export and (given["action"] or "add") in EXPORT_ACTIONS.keys() - {"create"}
@@ -165,5 +165,11 @@ def _run_interview(
                 "There are no credentials for Pinterest yet, so you must type the ids yourself. To store credentials, "
                 "run `td-pinterest authorize`"
             )
-        region = credentials.environ.get("TD_API_SERVER", "")
-        return interview.Interview(asks, given, folder, services, region).ask_all()
+        return interview.Interview(
+            asks=asks,
+            options=given,
+            folder=folder,
+            services=services,
+            account_of_environment=credentials.environ.get("PINTEREST_AD_ACCOUNT_ID", ""),
+            default_region=credentials.environ.get("TD_API_SERVER", ""),
+        ).ask_all()

@@ -216,6 +216,11 @@ def test_folder_of_another_job_has_its_shipped_files_to_fill_in(init: Init, fold
         ("--action remove --suppress x", "--suppress has no effect in the action remove"),
         ("--job erasure --consent x", "--consent has no effect in a workflow for the job erasure"),
         ("--job erasure --audience x", "--audience has no effect in a workflow for the job erasure"),
+        ("--job status --ad-account 1", "--ad-account has no effect in a workflow for the job status"),
+        (
+            "--action clear --audience Shoppers --timezone Europe/Berlin",
+            "--timezone has no effect without a schedule: give --schedule, or leave it out",
+        ),
         ("--action add --begin adopt", "--begin has no effect in the action add"),
         ("--action replace --if-exists add", "--if-exists has no effect in the action replace"),
         (f"--action create --audience ${{x}} {QUERY}", "must be one line of text without a template"),

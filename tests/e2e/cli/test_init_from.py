@@ -186,8 +186,9 @@ def test_files_with_different_schedules_are_refused(
     assert not folder.exists()
 
 
-def test_option_without_effect_beside_from_is_wrong_usage(convert: Convert, folder: Path) -> None:
-    assert convert(PLAIN, "--query", "SELECT 1").failed("--query has no effect with --from", code=2)
+@pytest.mark.parametrize("option", ["--query", "--ad-account", "--timezone"])
+def test_option_without_effect_beside_from_is_wrong_usage(convert: Convert, folder: Path, option: str) -> None:
+    assert convert(PLAIN, option, "UTC").failed(f"{option} has no effect with --from", code=2)
     assert not folder.exists()
 
 
