@@ -147,12 +147,13 @@ class _Copier:
             if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for its writer
                 self.problems[name] = "it is not a regular file: remove it"
                 return
-            shutil.copy(path, copied)
+            source = path.open("rb")
         except OSError as error:
-            if error.filename2 or Path(str(error.filename)) != path:
-                raise  # such as a full disk
             self.problems[name] = f"it cannot be read: {error.strerror}"
             return
+        with source, copied.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        shutil.copymode(path, copied)
         self.sizes[name] = copied.stat().st_size
 
 

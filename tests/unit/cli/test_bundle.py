@@ -8,6 +8,7 @@ import shutil
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from setuptools import find_packages  # type: ignore[import-untyped]
@@ -178,11 +179,12 @@ def test_bundle_names_a_file_and_a_folder_that_cannot_be_read(
     def refuse(path: Path) -> PermissionError:
         return PermissionError(13, "Permission denied", str(path))
 
-    def copy(source: Path, target: Path) -> None:
-        if source.name == "people.sql":
-            raise refuse(source)
-        target.write_bytes(source.read_bytes())
+    def open_file(path: Path, *given: Any, **more: Any) -> Any:
+        if path == folder / "queries" / "people.sql":
+            raise refuse(path)
+        return original_open(path, *given, **more)
 
+    original_open = Path.open
     list_folder = Path.iterdir
 
     def iterdir(path: Path) -> object:
@@ -191,10 +193,10 @@ def test_bundle_names_a_file_and_a_folder_that_cannot_be_read(
         return list_folder(path)
 
     (folder / "closed").mkdir()
-    monkeypatch.setattr(shutil, "copy", copy)
+    monkeypatch.setattr(Path, "open", open_file)
     monkeypatch.setattr(Path, "iterdir", iterdir)
     said = terminal("bundle", folder, tmp_path / "copy").err.splitlines()
-    assert [line for line in said if "Permission denied" in line] == [
+    assert [line for line in said if "it cannot be read" in line] == [
         f"{folder}/closed: it cannot be read: Permission denied",
         f"{folder}/queries/people.sql: it cannot be read: Permission denied",
     ]
