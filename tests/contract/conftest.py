@@ -19,7 +19,7 @@ def tdclient_log_level(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.fixture
 def emulator_with_url() -> Iterator[tuple[Pinterest, str]]:
-    # As 5.28 has it: a list may be created without records.
+    # Version 5.28 of the API lets a list be created without records.
     emulator = Pinterest(switches=Switches(records_required=False))
     with serve_pinterest(state=emulator) as (pinterest, endpoint):
         yield pinterest, endpoint

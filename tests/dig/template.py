@@ -21,7 +21,7 @@ _BRACE = re.compile(r"[{}]")
 _LATER_SYNTAX = re.compile(r"`|=>|\*\*|\?\?|\?\.(?!\d)|\.\.\.|\b(?:let|const|class|async|await)\b")
 _QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 _NAME = re.compile(r"[\w$]+")
-# With these a script can use a parameter that it does not name.
+# These words let a script use a parameter that it does not name.
 _ALL = {"this", "eval"}
 _RUN = """delete globalThis.Date; delete globalThis.globalThis;
 (function (source, params) {

@@ -59,7 +59,7 @@ def _server(interpreter: str, python_path: str) -> socket.socket:
             env=os.environ | children.MEASURED | {"PYTHONPATH": python_path},
             stdout=subprocess.DEVNULL,
         )
-    # It ends when the other end of the socket is closed.
+    # The process ends when the other end of the socket is closed.
     atexit.register(process.wait)
     atexit.register(ours.close)
     return ours

@@ -53,7 +53,7 @@ def _with_secrets(call: Call, value: Any) -> Any:
 
 
 def _send(request: urllib.request.Request) -> int:
-    # Without the environment's proxies: the request stays on this machine.
+    # The request stays on this machine, so the environment's proxies are ignored.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=_TIMEOUT) as response:

@@ -75,7 +75,7 @@ def reset(request: web.Request) -> web.Response:
     """Tear the connection down so that the client gets a reset, not an end; the response returned never arrives."""
     transport = request.transport
     if transport is not None:
-        # Without lingering, closing is a reset and not an orderly end.
+        # A socket that does not linger closes with a reset and not an orderly end.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     return web.Response()

@@ -164,7 +164,7 @@ def test_no_plain_identifier_leaves_the_warehouse_or_stays_in_a_table(mirror_wor
     mirror_world.set_people([*people(200), "Not an address@shop.example", "n/a"])
     ran = mirror_world.run(1)
     assert ran.succeeded
-    # Only the result of a job can be downloaded.
+    # The result of a job is all that can be downloaded.
     results = [job.output.unpacked() for job in mirror_world.td.jobs.all() if job.output is not None]
     content = b"".join(chunk for result in results for chunk in result.chunks(0, None))
     assert content.count(b"join") >= 200
@@ -271,7 +271,7 @@ def test_rebuild_says_that_all_members_are_replaced_and_how_many_known_ones_leav
     assert mirror_world.run(2, rebuild=True).stored["summary"] == done
     mirror_world.pinterest.switches.poison = frozenset(digests(1, first=100))
     warning = "replaces everybody in the audience and orphans a customer list, and so did the run before"
-    # Also after a replace in which somebody was refused.
+    # A rebuild in which somebody was refused counts as one, too.
     for day in (3, 4):
         assert warning in mirror_world.run(day, rebuild=True).output
     mirror_world.set_people(people(190, first=10))
@@ -416,7 +416,7 @@ def test_person_refused_in_an_unsettled_plan_blocks_no_later_run(
     mirror_world.set_people([*people(200), *refused])
     with run_at_statement("note whom Pinterest refused", die):
         assert not mirror_world.run(1).succeeded
-    # They may be in the audience, and are asked to leave once.
+    # The refused people may be in the audience, and are removed once.
     mirror_world.set_people(people(200))
     asked = mirror_world.run(2, ignore_invalid_records=ignores)
     assert asked.steps.count("settle the plan") == 1
@@ -455,7 +455,7 @@ def test_first_replace_without_a_recorded_end_is_repeated(mirror_world: World) -
     died = mirror_world.run(0, death=Death(step=MOVE, how="after"))
     assert died.steps[-1].endswith(f"/audiences/{audience_id}")
     assert mirror_world.members() == digests(200)
-    # It was allowed to remove people when it began.
+    # The mirror was allowed to remove people when it began.
     mirror_world.follow(1, people(150), begin=None)
 
 

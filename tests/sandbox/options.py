@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.sandbox.project import ROOT
 
-# They outlive the run's own folder.
+# The output files outlive the run's own folder.
 PAGE = ROOT / "build" / "sandbox_report.html"
 LOG = ROOT / "build" / "sandbox.log"
 _TABLE = re.compile(r"(?:[a-z0-9_]+[.])?[a-z0-9_]+")

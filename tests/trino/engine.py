@@ -10,7 +10,7 @@ from tests import children
 from tests.emulators.server import free_port
 
 HERE = Path(__file__).parent
-# Not in the working tree: 190 archives, fetched once.
+# The engine is outside the working tree: its 190 archives are fetched once.
 CACHE = Path.home() / ".cache" / "td_pinterest_op" / "trino-423"
 _OPENED = ("java.base/java.nio=ALL-UNNAMED", "java.base/java.lang=ALL-UNNAMED")
 # Seconds that the days of a mirror may take.

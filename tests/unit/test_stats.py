@@ -40,7 +40,7 @@ def full(**changed: Any) -> Stats:
     ("changed", "complete"),
     [
         ({}, True),
-        # With several columns rows are not values.
+        # A row of several columns is not one value.
         ({"read": 4, "columns": 2}, True),
         ({"sent": 0, "refused": 0}, False),
     ],

@@ -36,7 +36,7 @@ def answer_consent(link: str, *, decision: str = "approve", follow: bool = True)
     answer = requests.post(page, data=form, allow_redirects=False, timeout=10)
     target = answer.headers.get("Location", "")
     if follow and target:
-        # Not by requests: its log would hold the code, which a browser keeps to itself.
+        # A log record of requests would hold the code, which a browser keeps to itself.
         with urllib.request.urlopen(target, timeout=10) as page:
             assert page.status == 200
     return target

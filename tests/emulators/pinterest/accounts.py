@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 AD_ACCOUNT_ID = "549755885175"
 
-# With one of these a user may write customer lists and audiences.
+# A user with one of these roles may write customer lists and audiences.
 WRITERS = frozenset({"OWNER", "ADMIN", "AUDIENCE_MANAGER"})
 
 

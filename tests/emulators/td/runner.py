@@ -40,7 +40,7 @@ class JobRunner:
         self._workers = ThreadPoolExecutor(
             max_workers=2,
             thread_name_prefix="td-job",
-            # As the server, see `serve`.
+            # Coverage would follow these threads too, as it would those of the server (`emulators/server.py`).
             initializer=lambda: sys.settrace(None),
         )
 

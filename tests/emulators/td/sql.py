@@ -8,7 +8,7 @@ import sqlglot
 from sqlglot import ErrorLevel, exp
 from sqlglot.errors import SqlglotError
 
-# It warns of statements that it does not know; the job fails with an error of its own.
+# sqlglot warns of statements that it does not know; the job fails with an error of its own.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 _NOW = sqlglot.parse_one("to_timestamp(getvariable('td_now'))", read="duckdb")

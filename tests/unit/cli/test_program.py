@@ -160,7 +160,7 @@ def test_doctor_prints_words_in_place_of_signs_on_an_ascii_terminal() -> None:
 
 
 def test_the_program_names_the_package_it_lacks() -> None:
-    # As if click were not installed.
+    # An entry of None makes an import fail, as if click were not installed.
     program = "import runpy, sys; sys.modules['click'] = None; runpy.run_module('td_pinterest_op', run_name='__main__')"
     ran = children.run([sys.executable, "-c", program], cwd=ROOT)
     assert ran.returncode == 1

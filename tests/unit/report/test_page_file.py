@@ -26,7 +26,7 @@ def test_report_of_a_run_replaces_an_earlier_page(tmp_path: Path, caplog: pytest
     ("error", "shown", "hidden"),
     [
         (LimitError("Only 3 records."), "Only 3 records.", "LimitError"),
-        # It could quote a row.
+        # The text of any other error could quote a row.
         (ValueError("row: ann, 12 Main Street"), "ValueError", "Main Street"),
     ],
 )
