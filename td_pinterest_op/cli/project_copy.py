@@ -158,5 +158,6 @@ class _Copier:
 
 
 def _is_left_out(path: Path) -> bool:
-    """Whether no server gets a file: digdag leaves out what begins with a dot."""
-    return path.name.startswith(".") or path.name == "__pycache__" or (path / "pyvenv.cfg").is_file()
+    """Whether no server gets a file or folder: digdag leaves out what begins with a dot."""
+    # Path.is_file would raise PermissionError for a folder that cannot be read.
+    return path.name.startswith(".") or path.name == "__pycache__" or os.path.isfile(path / "pyvenv.cfg")  # noqa: PTH113

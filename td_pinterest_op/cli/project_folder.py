@@ -163,6 +163,8 @@ def _render_shared_files(project: NewProject) -> dict[str, bytes]:
     files = {name: _read_shipped_file(name) for name in (_FAILED_FILE, ENVIRONMENT_FILE)}
     if project.region:
         files[ENVIRONMENT_FILE] += dump_yaml({"TD_API_SERVER": project.region}).encode()
+    if server := os.environ.get("DIGDAG_ENDPOINT"):  # there the operator stores a token that Pinterest renews
+        files[ENVIRONMENT_FILE] += dump_yaml({"DIGDAG_ENDPOINT": server}).encode()
     kind, _, address = project.alert.partition(":")
     workflow = {**yaml.safe_load(_read_shipped_file(WORKFLOW_FILE)), "td": project.td}
     if kind == "mail":
@@ -263,11 +265,6 @@ def print_next_commands(folder: Path, project: NewProject, common: CommonOptions
     if not project.settings:
         run += "   # once you have filled in config/ and queries/"
     server = os.environ.get("DIGDAG_ENDPOINT")
-    if server:
-        common.print_note(
-            f"To run it on {server}, uncomment DIGDAG_ENDPOINT in config/environment.yml, with this address: a refresh "
-            "token that Pinterest renews is stored there"
-        )
     push = f"td-pinterest push {name} {place}{' --with digdag' if server else ''}"
     common.print_note("`digdag run` reads the local digdag secrets, where `td-pinterest authorize` stores them. Next:")
     is_kept = project.audience_id and project.action is not Delete.action

@@ -321,13 +321,13 @@ def test_next_commands_do_not_show_the_audience_that_the_job_deletes(
 
 @pytest.mark.parametrize("server", ["", "https://digdag.example"])
 def test_next_commands_are_those_for_the_place_of_the_project(
-    init: Init, services: Services, monkeypatch: pytest.MonkeyPatch, server: str
+    init: Init, folder: Path, services: Services, monkeypatch: pytest.MonkeyPatch, server: str
 ) -> None:
     monkeypatch.setenv("DIGDAG_ENDPOINT", server)
     ran = init("--action", "clear", "--audience", services.audience())
     place = f"server {server}" if server else "td"
     assert f"{' --with digdag' if server else ''}   # then `td-pinterest authorize --to {place} audiences`" in ran.err
-    assert ("uncomment DIGDAG_ENDPOINT in config/environment.yml" in ran.err) == bool(server)
+    assert load(folder / "config" / "environment.yml").get("DIGDAG_ENDPOINT", "") == server
 
 
 def test_init_without_questions_takes_the_audience_of_the_environment(

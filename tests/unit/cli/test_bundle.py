@@ -192,9 +192,15 @@ def test_bundle_names_a_file_and_a_folder_that_cannot_be_read(
             raise refuse(path)
         return list_folder(path)
 
+    def is_file(path: Path) -> bool:
+        if path.parent.name == "closed":
+            raise refuse(path)
+        return os.path.isfile(path)  # noqa: PTH113
+
     (folder / "closed").mkdir()
     monkeypatch.setattr(Path, "open", open_file)
     monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setattr(Path, "is_file", is_file)
     said = terminal("bundle", folder, tmp_path / "copy").err.splitlines()
     assert [line for line in said if "it cannot be read" in line] == [
         f"{folder}/closed: it cannot be read: Permission denied",

@@ -116,7 +116,7 @@ WITHOUT_CREDENTIAL: dict[str, tuple[str, str | bytes]] = {
     "a CSV of digests": ("a.csv", "id,digest\n12," + "ab" * 32 + "\n"),
     "a path with a number": ("notes.txt", "jobs/1234/0123456789 and 2026/11/25\n"),
     "half of a known value": ("a.txt", KNOWN[:15]),
-    "words like a token": ("a.txt", "pina colada, pinr.short\n"),
+    "words like a token": ("a.txt", "pina colada, pinr.short, 1/abcdef\n"),
     "bytes": ("a.bin", bytes(range(256)) * 100),
     "compressed": ("a.gz", gzip.compress(IN_BYTES)),
     "an empty local secret": ("secrets/td.apikey", ""),
@@ -158,4 +158,4 @@ def test_file_that_authorize_writes_is_found(tmp_path: Path) -> None:
     store = build_store_function("file", [str(tmp_path / "pinterest.env")], os.environ)
     store({"pinterest.client_secret": Secret(OTHER)})
     found = find_plain_credential(tmp_path / "pinterest.env", [])
-    assert found == "it sets CLIENT_SECRET to a plain value"
+    assert found == "it sets client_secret to a plain value"
