@@ -103,6 +103,14 @@ def _separate_known(members: Mapping[Any, Any]) -> _Known:
     return known
 
 
+def _leave_unknown_out_of_entry(entry: object) -> object:
+    """Return an entry of a list, or one with no more than its name if only a run knows what else it is."""
+    if not is_unknown(entry):
+        return entry
+    name = entry.get("name") if isinstance(entry, Mapping) else ""
+    return {"name": "" if is_unknown(name) else name, "action": "known to the run"}
+
+
 def check_task(block: YamlBlock, class_name: str, findings: Findings, *, exports_settings: bool) -> None:
     """Add findings about a task's block.
 
@@ -208,24 +216,19 @@ class _TaskChecker:
 
     def _check_entries(self, task: Task) -> None:
         self._call_and_report(parse_at_once, task)
-        listed = self._block.get("audiences")
+        listed = self._block["audiences"]
         if is_unknown(listed) and not isinstance(listed, list):
             return
         if isinstance(listed, list):
-            # A place in the list stays one, since messages count them.
-            listed = [{"action": "clear"} if isinstance(each, str) and is_unknown(each) else each for each in listed]
-        named = [
-            {**each, "name": ""} if isinstance(each, Mapping) and is_unknown(each.get("name")) else each
-            for each in (listed if isinstance(listed, list) else ())
-        ]
-        params = {**task.params, "audiences": named if isinstance(listed, list) else listed}
-        entries = self._call_and_report(parse_entries, replace(task, params=params)) or {}
+            listed = list(map(_leave_unknown_out_of_entry, listed))
+        task_of_list = replace(task, params={**task.params, "audiences": listed})
+        entries = self._call_and_report(parse_entries, task_of_list, unknown=self._unknown - {"audiences"}) or {}
         for position, (name, members) in enumerate(entries.items()):
             given = self._block["audiences"][position] if isinstance(listed, list) else None
-            if isinstance(given, str):
-                continue
-            block = given if isinstance(given, YamlBlock) else YamlBlock(self._block.find_place("audiences"))
-            self._check_entry(task, name, members, block)
+            if isinstance(given, YamlBlock):
+                self._check_entry(task, name, given, given)
+            elif not is_unknown(given):
+                self._check_entry(task, name, members, YamlBlock(self._block.find_place("audiences")))
 
     def _check_entry(self, task: Task, name: str, members: Mapping[Any, Any], block: YamlBlock) -> None:
         known = _separate_known(members)
@@ -271,12 +274,12 @@ class _TaskChecker:
         function: Callable[..., _R],
         *args: Any,
         blocks: Sequence[YamlBlock] = (),
-        unknown: Iterable[str] = (),
+        unknown: Iterable[str] | None = None,
     ) -> _R | None:
         try:
             return function(*args)
         except SettingsError as error:
-            self._add_findings(error.problems, blocks or self._blocks, unknown or self._unknown)
+            self._add_findings(error.problems, blocks or self._blocks, self._unknown if unknown is None else unknown)
             return None
 
     def _add_findings(
