@@ -48,7 +48,8 @@ from td_pinterest_op.trino.withholding_sql import build_list_digests_select
 
 log = logging.getLogger(__name__)
 
-_RUN_AGAIN = "Run this task again: repeating the whole erasure does no harm"
+_REPEAT_ADVICE = "Repeating the whole erasure does no harm"
+_RUN_AGAIN = f"Run this task again. {_REPEAT_ADVICE}"
 
 
 class PinterestErasure:
@@ -112,6 +113,8 @@ class _Erasure:
     services: Services
     targets: list[_ListRemovalResult] = field(default_factory=list)
     unread: list[_ListRemovalResult] = field(default_factory=list)  # ad accounts whose lists cannot be read
+    # Of the errors of single lists and accounts, which may all have the same advice.
+    _advice: list[str] = field(default_factory=list)
 
     @property
     def _finished_targets(self) -> list[_ListRemovalResult]:
@@ -185,11 +188,13 @@ class _Erasure:
         """Raise PinterestError if a list has people left, or could not be read."""
         failed = self._failed_targets
         if failed and self.stats.unique:
+            advice = dict.fromkeys(filter(None, self._advice)) or ["Run this task again"]
             named = "; ".join(f"{each.label}: {each.reason}" for each in failed)
             raise PinterestError(
                 f"{len(failed)} of {len(self.targets) + len(self.unread)} lists may still contain people who opted "
                 f"out: {named}. Lists that are finished: {len(self._finished_targets)}",
-                advice=_RUN_AGAIN,
+                advice=". ".join([*advice, _REPEAT_ADVICE]),
+                subjects=[("ad account", each.ad_account_id) for each in failed],
             )
 
     def _delete_from_ledgers(
@@ -289,7 +294,8 @@ class _Erasure:
                 raise
             except ExportError as error:
                 log.warning("customer lists of ad account %s cannot be read: %s", account, error)
-                self.unread.append(_ListRemovalResult(account, reason=str(error)))
+                self.unread.append(_ListRemovalResult(account, reason=error.describe(advises=False)))
+                self._advice.append(error.advice)
         self.targets += found
         return found
 
@@ -319,7 +325,9 @@ class _Erasure:
         # A refusal by one list stops the requests to no other.
         services = self.services.for_another_run(self.services.task, stats)
         reporter = ProgressReporter(timing=services.timing)
-        sender = Sender(client=services.client, settings=self.settings, stats=stats, reporter=reporter)
+        sender = Sender(
+            client=services.client, settings=self.settings, stats=stats, reporter=reporter, repeat_advice=""
+        )
 
         def remove_batch(records: Batch) -> Response:
             list_id = target.customer_list_id or ""
@@ -333,7 +341,8 @@ class _Erasure:
         except (StoppedError, UnexpectedError):
             raise
         except ExportError as error:
-            target.reason = str(error)
+            target.reason = error.describe(advises=False)
+            self._advice.append(error.advice)
         else:
             if stats.sent != count:
                 target.reason = f"Pinterest accepted {stats.sent:,} of the records, and refused {stats.refused:,}"

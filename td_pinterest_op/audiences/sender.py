@@ -55,6 +55,7 @@ class Sender:
     # So many records that Pinterest refuses, without one that it accepts, are about the request. None: as many as
     # `MAX_HALVINGS` leaves of a batch, or all if they are fewer.
     refusals_to_blame_request: int | None = None
+    repeat_advice: str = "A repeated run sends all records again, which is safe"  # the end of an error's advice
     refused: list[Batch] = field(default_factory=list)  # the refused records, each as a batch of one
     _sent_before: int = 0  # records that were sent before this call of `send`
     _refused_before: int = 0  # and those that were refused
@@ -117,9 +118,9 @@ class Sender:
             unknown = f", {in_doubt} unknown" if in_doubt else ""
             failure.sent = (
                 f"Partly sent: {sent} of {unique} records sent, {refused} refused, "
-                f"{unique - sent - refused - in_doubt} not sent{unknown}. Running this task again is safe: it sends "
-                "all records again"
+                f"{unique - sent - refused - in_doubt} not sent{unknown}"
             )
+            failure.advice = ". ".join(filter(None, [failure.advice, self.repeat_advice]))
             raise failure from None
 
     def _send_batch(self, records: Batch, send_records: SendRecords) -> _WasThrottled:

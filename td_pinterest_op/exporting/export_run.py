@@ -9,10 +9,11 @@ from td_pinterest_op import __version__
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
 from td_pinterest_op.audiences.plan import describe_plan
 from td_pinterest_op.audiences.request import ExportRequest, parse_task_request
-from td_pinterest_op.errors import NOTHING_SENT, ExportError, JobError, StoppedError, TreasureDataError
+from td_pinterest_op.errors import NOTHING_CHANGED, NOTHING_SENT, ExportError
 from td_pinterest_op.run_history.history_table import build_run_row
 from td_pinterest_op.runtime.clock import Timing
 from td_pinterest_op.runtime.text import format_count
+from td_pinterest_op.settings.table import ActionSpec
 from td_pinterest_op.settings.types import TableName
 from td_pinterest_op.stats import Stats
 from td_pinterest_op.task_runtime.outcome import Outcome, open_history, publishing
@@ -87,7 +88,7 @@ def run_request(
     action_class = next(each for each in ACTIONS if each.action is settings.action)
     action = action_class(request=request, services=services, stats=stats, reporter=reporter)
     outcome.write_rejected = lambda: write_rejected_rows(settings, request.source, action.people_query, stats, services)
-    with _telling_what_was_sent(stats):
+    with _telling_what_was_sent(stats, settings.action):
         action.find_and_check_audience()
         with contextlib.ExitStack() as stack:
             begin = clock()
@@ -108,7 +109,7 @@ def run_request(
 
 
 @contextlib.contextmanager
-def _telling_what_was_sent(stats: Stats) -> Iterator[None]:
+def _telling_what_was_sent(stats: Stats, action: ActionSpec) -> Iterator[None]:
     """Within the `with` block, let an error say what was sent: some readers see only the message, and not the log."""
     try:
         yield
@@ -117,6 +118,6 @@ def _telling_what_was_sent(stats: Stats) -> Iterator[None]:
             if stats.sent:
                 to_send = format_count(stats.to_send_count, "record")
                 error.sent = f"Before that, {stats.sent:,} of {to_send} were sent"
-            elif isinstance(error, (StoppedError, TreasureDataError, JobError)) and not stats.requests.sent:
-                error.sent = NOTHING_SENT
+            elif not stats.requests.sent:
+                error.sent = NOTHING_SENT if action.reads_rows else NOTHING_CHANGED
         raise

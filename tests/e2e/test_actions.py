@@ -128,8 +128,8 @@ _shared = build_audience(ad_account_id="77", shared_with=[AD_ACCOUNT_ID])
         (REMOVE, _shared, "belongs to ad account 77 and is only shared with 549755885175"),
         (REPLACE, build_audience(customer_list_id="999"), "has no customer list that Pinterest shows"),
         (CLEAR, build_audience(), "has no customer list"),
-        (REPLACE, unknown_audience_id, "there is no audience 123456789 in ad account 549755885175. Check both ids"),
-        (ADD, add_removed_audience, f"was removed. Create a new audience (action {CREATE})"),
+        (REPLACE, unknown_audience_id, "there is no audience 123456789 in ad account 549755885175"),
+        (ADD, add_removed_audience, "was removed"),
         (DELETE, _alike, "is of type ACTALIKE"),
         (DELETE, _shared, "belongs to ad account 77"),
     ],
@@ -144,3 +144,12 @@ def test_unusable_audience_is_an_error_before_rows_are_read_or_sent(
     assert audience_id in str(caught.value)
     assert services.pinterest.calls.writes() == []
     assert services.td.requests == []
+
+
+@pytest.mark.parametrize(
+    ("action", "told"), [(ADD, "Nothing was sent"), (CLEAR, "Nothing was changed"), (REPLACE, "Nothing was sent")]
+)
+def test_error_before_the_first_write_says_so_before_it_advises(services: Services, action: str, told: str) -> None:
+    with pytest.raises(AudienceError) as caught:
+        services.export({"action": action, "audience_id": "77"}, job_id=services.job([]) if action != CLEAR else None)
+    assert str(caught.value) == f"there is no audience 77 in ad account {AD_ACCOUNT_ID}. {told}. Check both ids"

@@ -20,7 +20,7 @@ from tests.exporting import Services, people
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 MISSING = "549755885175999999"
-FAILURE = f"there is no audience {MISSING} in ad account {AD_ACCOUNT_ID}. Check both ids"
+FAILURE = f"there is no audience {MISSING} in ad account {AD_ACCOUNT_ID}. Nothing was sent. Check both ids"
 SESSION = "2026-11-25T00:00:00+00:00"
 CLOSED_PORT = 1
 WHERE = r" \(project \w+, attempt \d+\)"

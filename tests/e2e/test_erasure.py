@@ -269,3 +269,14 @@ def test_list_to_which_a_record_was_not_sent_is_not_in_the_receipt(
     with pytest.raises(PinterestError, match=r"7 of 7 lists may still contain people who opted out: .*accepted 30 of"):
         run_erasure(services, limit_records_per_request=15)
     assert read_receipt(caplog)["receipt"] == []
+
+
+def test_error_about_several_lists_ends_with_the_advice_once(services: Services, lists: list[str]) -> None:
+    services.pinterest.answer(403, operation="customer_lists/update", times=None)
+    with pytest.raises(PinterestError) as caught:
+        run_erasure(services)
+    message = str(caught.value)
+    assert message.count("must give the authorising user a role") == 1
+    assert message.index("Lists that are finished: 0. ") < message.index("The owner of the ad account must give")
+    assert "Repeating the whole erasure does no harm" in message
+    assert [f"ad account {account}" for account in ACCOUNTS if f"(ad account {account}" in message] == []

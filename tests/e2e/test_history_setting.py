@@ -281,7 +281,7 @@ def test_failed_run_with_an_unwritable_history_keeps_its_error(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     refuse_queries(services)
-    with pytest.raises(AudienceError, match=r"^there is no audience 77 in ad account \d+. Check both ids$"):
+    with pytest.raises(AudienceError, match=r"^there is no audience 77 in ad account \d+\. Nothing was sent\. Check"):
         run_add(services, settings={"audience_id": "77"})
     assert len(logged_warnings(caplog)) == 1
 

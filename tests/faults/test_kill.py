@@ -151,7 +151,7 @@ def test_sigterm_ends_a_run_within_seconds_with_its_progress(services: Services,
     assert code > 0
     assert "the run was stopped (SIGTERM)" in said
     assert "Partly sent: 8 of 40 records sent" in said
-    assert "Running this task again is safe" in said
+    assert "A repeated run sends all records again, which is safe" in said
     assert list(run.temp.iterdir()) == []
     guard.check(said, "the output")
     services.pinterest.faults.clear()

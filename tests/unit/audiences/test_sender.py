@@ -249,7 +249,7 @@ def test_stop_mode_error_counts_refused_records(bad: tuple[int, ...]) -> None:
     assert f"Pinterest refused {len(bad)} of the 100 records of a batch (400)" in str(error)
     assert "Set ignore_invalid_records: true" in str(error)
     taken = 100 - len(bad)
-    assert f"{taken} of 300 records sent, {len(bad)} refused, 200 not sent. Running" in str(error)
+    assert f"{taken} of 300 records sent, {len(bad)} refused, 200 not sent. Set ignore" in str(error)
     assert (taken, len(bad)) == run.counts
     assert run.api.requests[0] == 100
     assert 100 not in run.api.requests[1:]
@@ -341,11 +341,19 @@ def test_error_counts_sent_and_unsent_records(error: ExportError) -> None:
     run = Run(fails(error), records=100, batch=10)
     raised = run.fail()
     assert type(error) is type(raised)
-    assert "20 of 100 records sent, 0 refused, 80 not sent. Running" in str(raised)
-    assert str(raised).endswith("this task again is safe: it sends all records again")
+    assert "20 of 100 records sent, 0 refused, 80 not sent. A repeated run" in str(raised)
+    assert str(raised).endswith("A repeated run sends all records again, which is safe")
     assert raised.__suppress_context__
     assert run.api.requests == [10, 10, 10]
     assert run.api.stopped.is_set()
+
+
+def test_advice_of_an_error_follows_what_was_sent_and_precedes_that_of_a_repetition() -> None:
+    error = Run(fails(UnavailableError("no", advice="Run this task again later")), records=100, batch=10).fail()
+    expected = (
+        "no. Partly sent: 20 of 100 records sent, 0 refused, 80 not sent. Run this task again later. A repeated run"
+    )
+    assert str(error).startswith(expected)
 
 
 def test_only_the_piece_in_flight_of_a_halved_batch_is_in_doubt() -> None:
@@ -362,7 +370,7 @@ def test_only_the_piece_in_flight_of_a_halved_batch_is_in_doubt() -> None:
 @pytest.mark.parametrize(
     ("other", "told", "members"),
     [
-        (None, "20 of 100 records sent, 0 refused, 80 not sent. Running", {*range(10), *range(20, 30)}),
+        (None, "20 of 100 records sent, 0 refused, 80 not sent. A repeated run", {*range(10), *range(20, 30)}),
         (
             StoppedError("stopped after a try", maybe_applied=True),
             "10 of 100 records sent, 0 refused, 80 not sent, 10 unknown.",
@@ -439,5 +447,5 @@ def test_stopped_run_counts_records_whose_request_was_not_applied_as_not_sent() 
         raise StoppedError("the run was stopped")
 
     run = Run(wait_after_429, records=10, batch=10, progress=stop)
-    with pytest.raises(StoppedError, match=r"0 of 10 records sent, 0 refused, 10 not sent\. Running"):
+    with pytest.raises(StoppedError, match=r"0 of 10 records sent, 0 refused, 10 not sent\. A repeated run"):
         run.send()
