@@ -145,7 +145,10 @@ class Client:
         except NoResponseError as broken:
             failure = FAILURE_DECISIONS[broken.failure]
             text = f"no response from Pinterest ({broken}) to the request to {escape_for_message(request.purpose)}"
-            error = failure.error(text, advice=failure.advice, subjects=request.subjects)
+            records_advice = failure.records_advice if request.has_records else ""
+            error = failure.error(
+                text, advice=". ".join(filter(None, [failure.advice, records_advice])), subjects=request.subjects
+            )
             return _FailedAttempt(decision=failure, text=text, error=error)
         status = response.status
         code = response.error_code

@@ -36,6 +36,7 @@ class FailureDecision:
     recovery: Recovery
     error: type[ExportError]
     advice: str
+    records_advice: str = ""  # more advice, if the request had records
     maybe_applied: bool = False  # whether Pinterest may have carried out the request
 
 
@@ -59,7 +60,7 @@ _RETRY_NOT_DONE = FailureDecision(Recovery.RETRY, UnavailableError, _LATER_ADVIC
 _RETRY_IN_DOUBT = replace(_RETRY_NOT_DONE, maybe_applied=True)
 _RETRY_BROKEN_CONNECTION = replace(
     _RETRY_IN_DOUBT,
-    advice=f"{_LATER_ADVICE}. If that happens whenever records are sent, a proxy may refuse large bodies: lower "
+    records_advice="If that happens whenever records are sent, a proxy may refuse large bodies: lower "
     "limit_records_per_request",
 )
 

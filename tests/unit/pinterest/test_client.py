@@ -273,3 +273,8 @@ def test_error_of_a_connection_that_keeps_breaking_names_smaller_requests() -> N
     error = error_of(stage, RECORDS)
     assert (type(error), error.maybe_applied, len(stage.script.sent)) == (UnavailableError, True, 4)
     assert "lower limit_records_per_request" in str(error)
+
+
+def test_error_of_a_connection_that_breaks_without_records_does_not_advise_smaller_requests() -> None:
+    error = error_of(scene(Failure.BROKEN), dataclasses.replace(RECORDS, has_records=False))
+    assert error.advice == "Run this task again later"
