@@ -124,6 +124,8 @@ class _EntryRun:
             return "not begun"
         if self.is_over and not isinstance(self.error, StoppedError):
             return "failed" if self.error else "done"
+        if not stats.to_send_count:
+            return "nothing sent"
         return f"{stats.sent:,} of {format_count(stats.to_send_count, 'record')} sent"
 
     def run(self) -> None:

@@ -366,8 +366,8 @@ def require_ledger_columns(columns: Collection[str], table: str) -> None:
     """Raise MirrorError if these `columns` lack one of a ledger's. `table`: the name, for the message."""
     if missing := sorted({column.split()[0] for column in COLUMN_DEFINITIONS.split(",")} - {"time", *columns}):
         raise MirrorError(
-            f"the table {table} is not a mirror's ledger, or is one of a version before 0.7: it has no column "
-            f"{' and no '.join(missing)}",
+            f"the table {table} is not a mirror's ledger, or is one of a version before 0.7: it lacks the "
+            f"column{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
             sent=NOTHING_SENT,
             advice="Name a ledger or, to begin anew, a table that does not exist yet",
         )

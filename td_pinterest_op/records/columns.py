@@ -116,6 +116,7 @@ def find_identifier_columns(
     if control_column in names and type_by_name.pop(control_column, None) is not None:
         never_sent = " but that of `control`, which is never sent"
     found = []
+    foreign = []
     for position, (name, sql_type) in enumerate(job.schema):
         type_ = type_by_name.get(name.lower())
         if type_ or name.lower() == control_column:
@@ -124,10 +125,7 @@ def find_identifier_columns(
                 cure = "wrap it in to_hex(…)" if sql_type.lower().startswith("varbinary") else "cast it to varchar"
                 problems.append(f'column "{mask_and_escape(name)}" is of type {mask_and_escape(sql_type)}: {cure}')
         elif name.lower() not in ignored_columns:
-            problems.append(
-                f'column "{mask_and_escape(name)}" is not an identifier that can be sent: leave it out of the query, '
-                "or name it in `columns` (phone and external_id need records: rows)"
-            )
+            foreign.append(f'"{mask_and_escape(name)}"')
         if type_:
             found.append(
                 IdentifierColumn(
@@ -139,6 +137,14 @@ def find_identifier_columns(
                     default_country=default_country,
                 )
             )
+    if foreign:
+        subject = f"column {foreign[0]} is not an identifier"
+        if len(foreign) > 1:
+            subject = f"columns {', '.join(foreign[:_MOST_LISTED_PROBLEMS])} are not identifiers"
+        problems.append(
+            f"{subject} that can be sent: leave {'it' if len(foreign) == 1 else 'them'} out of the query, or name "
+            f"{'it' if len(foreign) == 1 else 'them'} in `columns` (phone and external_id need records: rows)"
+        )
     if not found:
         problems.insert(0, f"there is no column {join_with_or(types)}{never_sent}")
     if problems:

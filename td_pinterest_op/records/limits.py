@@ -99,7 +99,8 @@ def check_expected_value_kind(settings: ExportSettings, stats: Stats) -> None:
 def _describe_invalid_values(stats: Stats) -> str:
     rows = ", ".join(map(str, stats.first_invalid))
     values = stats.valid + stats.invalid_value_count
-    where = f"; the first in rows {rows}" if rows else ""  # a warehouse that has judged the rows does not number them
+    noun = "row" if len(stats.first_invalid) == 1 else "rows"
+    where = f"; the first in {noun} {rows}" if rows else ""  # a warehouse that has judged the rows does not number them
     return (
         f"{stats.invalid_value_count:,} of {format_count(values, 'value')} in {format_count(stats.read, 'row')} "
         f"invalid ({format_reason_counts(stats.invalid_by_reason)}){where}"

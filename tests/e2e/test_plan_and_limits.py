@@ -127,7 +127,7 @@ MANY = [*people(10), "n/a", None]
 JUNK = ["n/a", None, "nobody"]
 # Independent of allow_empty.
 ALL_JUNK = r"3 of 3 values in 3 rows invalid \(placeholder 1, null 1, not_an_email 1\)(?!.*allow_empty)"
-ONE_IN_FOUR = r"1 of 4 values in 4 rows invalid \(null 1\); the first in rows 4"
+ONE_IN_FOUR = r"1 of 4 values in 4 rows invalid \(null 1\); the first in row 4"
 
 
 # One code has the limits of all actions.

@@ -335,9 +335,9 @@ def test_refused_removal_is_told_day_after_day_while_all_others_go_through(
         if ignores:
             assert (ran.stored["records"]["refused"], ran.stored["members"]) == (count, 200 + count)
         else:
-            assert f"and to remove {count} record" in str(ran.error)
-            assert "All else of the plan was sent" in str(ran.error)
-            assert "and it is settled" in str(ran.error)
+            assert f"Pinterest refused to remove {count} record" in str(ran.error)
+            assert "Everything else in the plan was sent" in str(ran.error)
+            assert "and the plan is settled" in str(ran.error)
         assert mirror_world.members() == set(map(digest, found)) | refused
     mirror_world.pinterest.switches.refused_to_remove = frozenset()
     mirror_world.follow(4, found)
@@ -807,7 +807,7 @@ def test_table_that_is_no_ledger_is_refused_and_unchanged(mirror_world: World, m
     mirror_world.sql(f"ALTER TABLE {LEDGER} DROP COLUMN {missing}")
     rows = mirror_world.count_rows()
     stopped = mirror_world.run(1)
-    assert f"is one of a version before 0.7: it has no column {missing}. Nothing was sent" in str(stopped.error)
+    assert f"is one of a version before 0.7: it lacks the column {missing}. Nothing was sent" in str(stopped.error)
     assert stopped.steps == []
     assert mirror_world.count_rows() == rows
 

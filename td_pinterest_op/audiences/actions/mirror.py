@@ -251,7 +251,9 @@ class Mirror(MembersAction):
 
     def _fail_if_refused(self) -> None:
         """Raise an error about the records that Pinterest refused, if the run must not end well."""
-        refused = len(self._refused[JOINERS]) + len(self._refused[LEAVERS])
+        joiners = len(self._refused[JOINERS])
+        leavers = len(self._refused[LEAVERS])
+        refused = joiners + leavers
         if not refused:
             return
         audience = self._existing_audience
@@ -264,11 +266,14 @@ class Mirror(MembersAction):
             )
         if self._settings.ignore_invalid_records:
             return
-        added = format_count(len(self._refused[JOINERS]), "record")
-        removed = format_count(len(self._refused[LEAVERS]), "record")
+        changes = [
+            f"to add {format_count(joiners, 'record')} to {audience.label}" if joiners else "",
+            f"to remove {format_count(leavers, 'record')} from {audience.label}" if leavers else "",
+        ]
+        sent = format_count(self.stats.sent, "record")
         raise RecordsRefusedError(
-            f"Pinterest refused to add {added} to {audience.label}, and to remove {removed} from it (400)",
-            sent=f"All else of the plan was sent ({format_count(self.stats.sent, 'record')}), and it is settled",
+            f"Pinterest refused {' and '.join(filter(None, changes))} (400)",
+            sent=f"Everything else in the plan was sent ({sent}), and the plan is settled",
             advice="Set ignore_invalid_records: true to skip and count such records",
             subjects=[audience.subject],
         )

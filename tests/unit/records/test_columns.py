@@ -85,6 +85,16 @@ def test_error_lists_all_problems_and_all_columns() -> None:
     assert str(caught.value) == expected
 
 
+def test_columns_that_are_no_identifiers_are_named_in_one_sentence() -> None:
+    with pytest.raises(JobError) as caught:
+        find_identifier_columns(job(("email", "varchar"), ("age", "integer"), ("city", "varchar")), {})
+    expected = (
+        'cannot be exported: columns "age", "city" are not identifiers that can be sent: leave them out of the query, '
+        "or name them in `columns` (phone and external_id need records: rows)"
+    )
+    assert str(caught.value).endswith(expected)
+
+
 @pytest.mark.parametrize(
     ("names", "by", "sent"),
     [(["email", "Maid"], "email", "Maid"), (["CRM", "email"], "crm", "email"), (["email", "id"], "id", "email")],
