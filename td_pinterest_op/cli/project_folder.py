@@ -15,7 +15,7 @@ import yaml
 
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS, Add, Clear, Create, Delete, Mirror, Remove, Replace
 from td_pinterest_op.cli import screen
-from td_pinterest_op.cli.bundled_code import SHIPPED_WORKFLOWS_FOLDER
+from td_pinterest_op.cli.bundled_code import IN_CHECKOUT, PACKAGE_PARENT, SHIPPED_WORKFLOWS_FOLDER
 from td_pinterest_op.cli.lint.workflow_check import check_workflow
 from td_pinterest_op.cli.new_files import remove_unfinished_files, write_new_files
 from td_pinterest_op.cli.options import CommonOptions
@@ -261,7 +261,10 @@ def print_next_commands(folder: Path, project: NewProject, common: CommonOptions
         return
     place = shlex.quote(str(folder))
     name = shlex.quote(folder.resolve().name)
-    run = f"(cd {place} && digdag run {project.job.workflow_file} --rerun -p py.python={shlex.quote(sys.executable)})"
+    # A checkout's environment has the libraries, but not the operator.
+    path = f"PYTHONPATH={shlex.quote(str(PACKAGE_PARENT))} " if IN_CHECKOUT else ""
+    python = shlex.quote(sys.executable)
+    run = f"(cd {place} && {path}digdag run {project.job.workflow_file} --rerun -p py.python={python})"
     if not project.settings:
         run += "   # once you have filled in config/ and queries/"
     server = os.environ.get("DIGDAG_ENDPOINT")

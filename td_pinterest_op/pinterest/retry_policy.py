@@ -9,7 +9,7 @@ Source of the codes: `Pinterest.Lib.Error` of API v5, and responses of the live 
 # 2. Add a row to `RESPONSE_DECISIONS`, a special one above a general one: the first that matches counts.
 # 3. If the caller can do more than repeat, such as halve a batch, do that there: audiences/sender.py for records,
 #    audiences/consistency.py for creations.
-# 4. The error's class says who must act (a new class: errors.py). What users must do: README.md, "When it fails". What
+# 4. The error's class says who must act (a new class: errors.py). What users must do: docs/troubleshooting.md. What
 #    they can rely on: a row in docs/guarantees-and-limits.md and in tests/README.md.
 import enum
 import re

@@ -1,6 +1,7 @@
 """The pages are true: workflows run as shown, tables match the program, links and named tests exist."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from td_pinterest_op.audiences.actions import EXPORT_SETTINGS
+from td_pinterest_op.cli.program import program
 from td_pinterest_op.settings.table import (
     ERASURE_SETTINGS,
     FOR_THIS_RUN_PARAMETER,
@@ -27,6 +29,7 @@ DOCUMENTS = [
     *(path for path in ROOT.rglob("*.md") if not path.relative_to(ROOT).parts[0].startswith((".", "build", "dist"))),
     ROOT / ".github" / "SECURITY.md",
 ]
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 
 
 def first_table(text: str, heading: str) -> list[list[str]]:
@@ -35,10 +38,21 @@ def first_table(text: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
 
 
-def test_workflow_of_the_readme_runs_in_an_empty_project(services: Services, tmp_path: Path) -> None:
+def test_workflow_of_the_readme_runs_with_its_settings(services: Services, project: Path) -> None:
+    services.td.create_people("sandbox", people(3), opted_in=1)
+    services.td.create("sandbox", "opt_outs", [{"email": people(1)[0]}])
+    audience_id = services.audience()
+    workflow, settings = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (project / "pinterest_export.dig").write_text(workflow)
+    (project / "config" / "export.yml").write_text(settings.replace("549755885175000002", audience_id))
+    assert run_with_tests_dig(project / "pinterest_export.dig", services, project).succeeded
+    assert services.pinterest.members_of_audience(audience_id) == digests(2, first=1)
+
+
+def test_documented_task_runs_in_an_empty_project(services: Services, tmp_path: Path) -> None:
     services.td.create_people("sandbox", ["One@shop.example"], opted_in=1)
     audience_id = services.audience()
-    block = README.split("## The shortest workflow")[1].split("```yaml\n")[1].split("```")[0]
+    block = WORKFLOWS.split("```yaml\n")[1].split("```")[0]
     text = block.replace("549755885175000002", audience_id)
     (tmp_path / "pinterest_export.dig").write_text(text)
     assert run_with_tests_dig(tmp_path / "pinterest_export.dig", services, tmp_path).succeeded
@@ -157,7 +171,19 @@ def test_every_parameter_of_a_task_is_described_once() -> None:
     assert read >= HANDED
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+@each_document
+def test_every_command_in_a_page_exists_with_its_options(document: Path) -> None:
+    text = document.read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for line in re.findall(r"\btd-pinterest ([a-z].*)", "".join(blocks).replace("\\\n", " ")):
+        name, *words = shlex.split(line.partition(" > ")[0], comments=True)
+        program.commands[name].make_context(name, words)  # raises UsageError
+    for name, rest in re.findall(r"`(?:scripts/)?td-pinterest ([a-z-]+)([^`]*)`", text):
+        options = {option for parameter in program.commands[name].params for option in parameter.opts}
+        assert set(re.findall(r"(?<![\w-])--[a-z-]+", rest)) <= options | {"--help"}, name
+
+
+@each_document
 def test_every_relative_link_has_a_target(document: Path) -> None:
     broken = []
     for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text()):

@@ -10,8 +10,8 @@
 # 3. Add the class to `ACTIONS`.
 # 4. If `init` offers it, add it to `EXPORT_ACTIONS` in cli/project_folder.py, what it asks to cli/interview.py, and its
 #    options to tests/e2e/cli/test_init.py.
-# 5. Name it in docs/settings.md ("Actions"), README.md ("Which action?"), docs/guarantees-and-limits.md ("What a run
-#    costs") and workflows/config/export.yml.
+# 5. Name it in docs/settings.md ("Actions"), docs/guarantees-and-limits.md ("What a run costs") and
+#    workflows/config/export.yml.
 from functools import partial
 
 from td_pinterest_op.audiences.actions.audience_action import AudienceAction

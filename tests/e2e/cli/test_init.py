@@ -330,6 +330,14 @@ def test_next_commands_are_those_for_the_place_of_the_project(
     assert load(folder / "config" / "environment.yml").get("DIGDAG_ENDPOINT", "") == server
 
 
+def test_printed_run_command_names_a_python_that_has_the_operator(init: Init, services: Services, folder: Path) -> None:
+    ran = init("--action", "clear", "--audience", services.audience())
+    command = re.search(r"^  (\(cd .*\))$", ran.err, re.MULTILINE)
+    assert command
+    text = re.sub(r"digdag run .* -p py.python=", "", command[1]).rstrip(")") + " -c 'import td_pinterest_op')"
+    assert children.run(["sh", "-c", text], cwd=folder.parent).returncode == 0
+
+
 def test_init_without_questions_takes_the_audience_of_the_environment(
     init: Init, folder: Path, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
