@@ -12,8 +12,8 @@ from td_pinterest_op.errors import SettingsError
 _PAGE_HTML = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>td-pinterest</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem}</style></head>
-<body><main><h1>%s</h1><p>You can close this page and go back to the terminal.</p></main></body></html>
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1rem}}</style></head>
+<body><main><h1>{heading}</h1><p>{text}</p></main></body></html>
 """
 # With a `code` if the user approved the app, else with an `error`.
 RedirectParameters = Mapping[str, str]
@@ -86,17 +86,19 @@ class _RedirectHandler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Store a valid redirect's parameters in the server's `answer`. Other requests only get an error page."""
         answer = None
+        text = "You can close this page and go back to the terminal."
         try:
             answer = parse_redirect_parameters(self.path, state=self.server.state)
             heading = "Approved" if "code" in answer else "Refused"
         except SettingsError as error:
-            heading = str(error)
+            heading = "Not accepted"
+            text = f"{str(error)[0].upper()}{str(error)[1:]}."
         self.send_response(200 if answer else 400)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Cache-Control", "no-store")
         self.send_header("Referrer-Policy", "no-referrer")  # the address holds the code
         self.end_headers()
-        self.wfile.write((_PAGE_HTML % heading).encode())
+        self.wfile.write(_PAGE_HTML.format(heading=heading, text=text).encode())
         if answer:
             self.server.answer = answer
 

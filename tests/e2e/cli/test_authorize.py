@@ -222,7 +222,8 @@ def test_a_failure_to_list_accounts_keeps_the_stored_token(
 
 def test_redirect_with_a_wrong_state_is_ignored(authorize: Authorize, redirect: str) -> None:
     def forged_first(link: str) -> None:
-        assert requests.get(f"{redirect}?code=forged&state=guessed", timeout=10).status_code == 400
+        forged = requests.get(f"{redirect}?code=forged&state=guessed", timeout=10)
+        assert (forged.status_code, "<p>This address belongs to another attempt" in forged.text) == (400, True)
         assert requests.get(f"{redirect}favicon.ico", timeout=10).status_code == 400
         answer_consent(link)
 
