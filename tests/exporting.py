@@ -23,6 +23,8 @@ SESSION = "2026-11-25T00:00:00+00:00"
 # The number of rejections by reason when there are none.
 NO_REASONS = dict.fromkeys(REASON_EXPLANATIONS, 0)
 TASK_NAME = "+pinterest_export+export"
+# A value of each setting that some action needs, besides the audience's id.
+NEEDED = {"audience_name": "Shoppers", "seed_audience_id": "549755885175000777", "country": "US", "percentage": 1}
 # Parameters of an attempt that is retried; without them every run is its own attempt.
 ATTEMPT = {"session_uuid": "0c9eb4a2-1111-4222-8333-444455556666", "attempt_id": 7}
 

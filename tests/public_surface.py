@@ -13,6 +13,7 @@ import td_pinterest_op
 from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
 from td_pinterest_op.cli.commands.explain import ERRORS_BY_NAME
 from td_pinterest_op.cli.program import program
+from td_pinterest_op.identifiers.identifier_types import TYPES
 from td_pinterest_op.identifiers.reasons import Reason
 from td_pinterest_op.mirroring.ledger import COLUMN_DEFINITIONS as LEDGER
 from td_pinterest_op.run_history.history_table import COLUMN_TYPES as HISTORY
@@ -42,7 +43,7 @@ def list_names() -> Iterator[str]:
     tables: dict[str, SettingsTable[Any]] = {
         "export": EXPORT_SETTINGS,
         "status": STATUS_SETTINGS,
-        "erase": ERASURE_SETTINGS,
+        "erasure": ERASURE_SETTINGS,
     }
     for entry_point, table in tables.items():
         yield from (f"setting of {entry_point}: {name}" for name in table.by_name)
@@ -52,6 +53,7 @@ def list_names() -> Iterator[str]:
     yield from (f"column of a history: {name} {type_}" for name, type_ in HISTORY.items())
     yield from (f"column of a ledger: {column.strip()}" for column in LEDGER.split(","))
     yield from (f"column of rejected rows: {name}" for name in REJECTED)
+    yield from (f"identifier {name}" for name in TYPES)
     yield from (f"reason {reason.value}" for reason in Reason)
     yield from (f"error {name}" for name in ERRORS_BY_NAME)
     for name, command in program.commands.items():

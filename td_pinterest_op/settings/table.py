@@ -10,12 +10,14 @@ A setting is a field of a dataclass, and the field's name is the key. Each entry
 # 2. Declare it in `ExportSettings` or a class that it inherits, with its type (settings/types.py), its default, and the
 #    helper for the actions that use it. `restricts=True` makes an action that cannot honour it refuse it.
 # 3. Use `settings.NAME` in the place of its subject: the request (audiences/request.py), reading rows
-#    (records/readers.py), records (records/prepared.py), their limits (records/limits.py, also for the mirror), an
-#    action (audiences/actions/), sending (audiences/sender.py). If it depends on another setting, add a rule to
+#    (records/readers.py), records (records/prepared.py), their limits (records/limits.py, also for the mirror; what
+#    only a mirror counts, such as those who leave: mirroring/checks.py), an action (audiences/actions/), sending
+#    (audiences/sender.py). If it depends on another setting, add a rule to
 #    settings/parse.py.
 # 4. If a single run may set it, add it to `FOR_THIS_RUN_SETTING_NAMES` and docs/how-to.md ("Change settings for
 #    one run").
-# 5. Add a row to docs/settings.md, then run `.venv/bin/python -m tests.readme`.
+# 5. Add a row to docs/settings.md and, if it restricts, its name to "How settings are read" there. Then run
+#    `.venv/bin/python -m tests.readme`.
 # Messages, `check`, the command line, entries of a list and activations follow by themselves.
 #
 # To add a setting of `pinterest_status` or `pinterest_erasure`: a field of its class; its use in status.py
@@ -100,7 +102,7 @@ class ActionSpec:
 
     name: str
     aliases: tuple[str, ...] = ()
-    audience_id: str | None = None  # the action's own setting for the audience's id
+    audience_id: str | None = None  # the action's own setting for the audience's id; None if it creates the audience
     scopes: tuple[Scope, ...]
     needs: tuple[str, ...] = ()  # settings without which the action is refused
     uses: tuple[str, ...] = ()  # settings besides those of `needs` and `scopes`

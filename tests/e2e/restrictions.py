@@ -8,7 +8,7 @@ from td_pinterest_op.audiences.actions import ACTIONS
 from td_pinterest_op.settings.table import ExportSettings, find_declared_settings
 from tests.e2e.audiences import ADD, CREATE, REMOVE, REPLACE, is_in_control, members_of
 from tests.emulators.pinterest import AD_ACCOUNT_ID
-from tests.exporting import Services, digests, people
+from tests.exporting import NEEDED, Services, digests, people
 
 ACTALIKE = "create_actalike_audience"
 MIRROR = "mirror_current_audience"
@@ -52,7 +52,7 @@ def settings_for(services: Services, action: str) -> dict[str, Any]:
     spec = next(each.action for each in ACTIONS if each.action.name == action)
     settings: dict[str, Any] = {"ad_account_id": AD_ACCOUNT_ID, "action": action, "ignore_invalid_records": True}
     known = services.audience(people(150, first=500), name=f"Audience {number}")
-    needed = {"audience_name": f"New {number}", "seed_audience_id": known, "country": "US", "percentage": 5}
+    needed = NEEDED | {"audience_name": f"New {number}", "seed_audience_id": known}
     settings |= {name: needed[name] for name in spec.needs}
     if "old audience" in spec.scopes:
         settings["audience_id"] = known

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
-from td_pinterest_op.audiences.actions import EXPORT_SETTINGS
+from td_pinterest_op.audiences.actions import ACTIONS, EXPORT_SETTINGS
 from td_pinterest_op.cli.program import program
+from td_pinterest_op.identifiers.identifier_types import CUSTOMER_LIST_TYPES, TYPES
 from td_pinterest_op.settings.table import (
     ERASURE_SETTINGS,
     FOR_THIS_RUN_PARAMETER,
     FOR_THIS_RUN_SETTING_NAMES,
     JOB_OPTIONS,
+    RESTRICTING_SETTING_NAMES,
     STATUS_SETTINGS,
 )
 from td_pinterest_op.stats import Stats
@@ -93,6 +95,22 @@ def test_number_of_jobs_matches_the_table_of_costs(services: Services) -> None:
 
 def test_tables_of_settings_have_every_key_with_its_requirement_and_default() -> None:
     assert replace_settings(PAGES["settings"]) == PAGES["settings"], "run python -m tests.readme"
+
+
+def test_every_action_is_explained() -> None:
+    explained = {cells[0].strip("`") for cells in first_table(PAGES["settings"], "Actions")}
+    assert explained == {each.action.name for each in ACTIONS}
+
+
+def test_page_names_every_setting_that_restricts() -> None:
+    listed = PAGES["settings"].split("A key that restricts what is sent is an error instead: ")[1].split(".\n")[0]
+    assert set(re.findall(r"`(\w+)`", listed)) == RESTRICTING_SETTING_NAMES
+
+
+def test_every_type_of_identifier_is_explained() -> None:
+    assert [cells[0].strip("`") for cells in first_table(PAGES["reference"], "Identifiers")] == [*CUSTOMER_LIST_TYPES]
+    rows = PAGES["reference"].split("### Rows with several keys\n")[1].split("\n## ")[0]
+    assert [name for name in TYPES if f"`{name}`" not in rows] == []
 
 
 def test_every_figure_of_the_statistics_is_explained() -> None:

@@ -12,11 +12,13 @@ from td_pinterest_op.activation import build_activation_export_task
 from td_pinterest_op.errors import ExportError
 from td_pinterest_op.exporting import entry_runs
 from td_pinterest_op.exporting.export_run import export_task
+from td_pinterest_op.settings.table import RESTRICTING_SETTING_NAMES
 from td_pinterest_op.task_runtime.task import Task
 from tests.e2e.audiences import ADD, CREATE, REPLACE
 from tests.e2e.restrictions import (
     EVERY,
     MIRROR,
+    RESTRICTIONS,
     check_restrictions,
     create_people,
 )
@@ -45,6 +47,10 @@ def make_task(services: Services, action: str, **params: Any) -> Task:
     """A task with these parameters; each run is a task of its own."""
     own = {**SESSION_OF_TASK, "task_name": f"+{action} {next(_numbers)}", "database": "crm"}
     return Task(params=own | params, environ=services.environ)
+
+
+def test_every_restriction_is_tried() -> None:
+    assert RESTRICTIONS.keys() == RESTRICTING_SETTING_NAMES
 
 
 # All forms reach every action by one way, so they take turns.

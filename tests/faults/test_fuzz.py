@@ -16,17 +16,16 @@ from td_pinterest_op.http.transport import Failure, NoResponseError, Response, T
 from td_pinterest_op.settings.table import ActionSpec
 from tests import guard
 from tests.campaigns import examples
-from tests.exporting import digest
+from tests.exporting import NEEDED, digest
 from tests.faults.conftest import Stage, use_transport
 
-AUDIENCE_ID = "549755885175000777"
+AUDIENCE_ID = str(NEEDED["seed_audience_id"])
 LIST_ID = "549755885175000111"
 RECORDS = 6
 Given = Response | Failure
 # A mirror reads its rows from the warehouse, and has its own tests.
 EVERY = [each.action for each in ACTIONS if not each.action.needs_query]
 # The settings that some actions need.
-NEEDED = {"audience_name": "Shoppers", "seed_audience_id": AUDIENCE_ID, "country": "US", "percentage": 1}
 
 
 def settings_of(action: ActionSpec) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from td_pinterest_op.audiences.actions import Add, Clear, Create, Remove, Replace
+from td_pinterest_op.audiences.actions import ACTIONS, Add, Clear, Create, CreateActalike, Mirror, Remove, Replace
 from td_pinterest_op.errors import MaybeAppliedError, UnavailableError
 from td_pinterest_op.settings.table import ActionSpec
 from tests.emulators.pinterest import Fault
@@ -111,6 +111,11 @@ def test_matrix_covers_every_fault_and_every_step_of_every_action() -> None:
     assert pairs == {(cell.action, cell.moment) for cell in held if cell.moment is not Moment.ANY}
     about = {(row.fault, moment) for row in rows() for moment in row.at if {*row.ends} != {Often.THIRD}}
     assert about == about & {(cell.row.fault, cell.moment) for cell in held}
+
+
+def test_matrix_has_every_action_without_fault_tests_of_its_own() -> None:
+    # tests/mirror and tests/e2e/test_actalike.py.
+    assert {each.action for each in ACTIONS} - STEPS.keys() == {Mirror.action, CreateActalike.action}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,13 @@
 """The fields of an error, and the one place that puts them into words."""
 
 import ast
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from td_pinterest_op import errors
 from td_pinterest_op.errors import AccountError, ExportError, add_to_errors
 
 PACKAGE = Path(__file__).parents[2] / "td_pinterest_op"
@@ -136,3 +138,8 @@ def test_no_module_reads_the_words_of_its_own_errors() -> None:
         if find_readings_of_errors(path.read_text(encoding="utf-8"))
     }
     assert found - LIBRARY_TEXTS == set()
+
+
+def test_tree_of_errors_has_every_class() -> None:
+    classes = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    assert set(re.findall(r"\b[A-Z][A-Za-z]+Error\b", str(errors.__doc__))) == classes

@@ -3,10 +3,12 @@
 # To add an action:
 # 1. Test it in a new file of tests/e2e: the audience afterwards, a second run, a dry run, a missing audience. Say which
 #    restrictions it honours (tests/e2e/restrictions.py). Add its requests to tests/faults/moments.py, and the outcome
-#    of faults at them to tests/faults/test_matrix.py.
+#    of faults at them to tests/faults/test_matrix.py. A value of each setting that only it needs: `NEEDED` in
+#    tests/exporting.py.
 # 2. Write a class like those in members.py or lifecycle.py: an `ActionSpec` (settings/table.py: its settings and who
-#    may use them), `find_and_check_audience`, `plan_steps`. The action's name begins with a regular verb, of which the
-#    report makes "Deleted". A new request: pinterest/api.py.
+#    may use them; also the one for the audience's id, unless it creates the audience), `find_and_check_audience`,
+#    `plan_steps`. The action's name begins with a regular verb, of which the report makes "Deleted". A new request:
+#    pinterest/api.py.
 # 3. Add the class to `ACTIONS`.
 # 4. If `init` offers it, add it to `EXPORT_ACTIONS` in cli/project_folder.py, what it asks to cli/interview.py, and its
 #    options to tests/e2e/cli/test_init.py.

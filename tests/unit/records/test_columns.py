@@ -4,7 +4,14 @@ import pytest
 
 from td_pinterest_op.audiences.actions import parse_export_settings
 from td_pinterest_op.errors import JobError
-from td_pinterest_op.identifiers.identifier_types import EMAIL, IDFA, MAID, IdentifierType
+from td_pinterest_op.identifiers.identifier_types import (
+    CUSTOMER_LIST_TYPES,
+    EMAIL,
+    IDFA,
+    MAID,
+    IdentifierType,
+    join_with_or,
+)
 from td_pinterest_op.records.columns import (
     IdentifierColumn,
     choose_customer_list_type,
@@ -108,7 +115,11 @@ def test_the_control_column_is_never_sent(names: list[str], by: str, sent: str) 
 @pytest.mark.parametrize(
     ("names", "by", "said"),
     [
-        (["Email"], "email", "no column email, maid or idfa but that of `control`, which is never sent"),
+        (
+            ["Email"],
+            "email",
+            f"no column {join_with_or(CUSTOMER_LIST_TYPES)} but that of `control`, which is never sent",
+        ),
         (
             ["crm"],
             "email",

@@ -13,6 +13,7 @@ from td_pinterest_op.redaction.secret import Secret
 from td_pinterest_op.settings.structures import ControlGroup
 from td_pinterest_op.settings.table import ActionSpec, ExportSettings
 from td_pinterest_op.settings.types import TableName
+from tests.exporting import NEEDED
 
 ENVIRON = {
     "PINTEREST_CLIENT_ID": "1489",
@@ -28,7 +29,7 @@ LEAST = {
 }
 NEW = {**LEAST, "action": "create_new_audience", "audience_id_add_people": "", "audience_name": "Spring buyers"}
 MIRROR = {**LEAST, "action": "mirror_current_audience", "audience_id_add_people": "", "audience_id": "7"}
-NEEDED_BY_OTHERS = {"seed_audience_id": "8", "country": "US", "percentage": "5"}
+NEEDED_BY_OTHERS = {name: value for name, value in NEEDED.items() if name not in NEW}
 
 
 def read(raw: object, environ: Mapping[str, str] = ENVIRON) -> ExportSettings:
@@ -106,6 +107,12 @@ def test_a_value_may_come_as_text_or_as_its_own_type(key: str, value: object, ex
     settings = read({**given, key: value})
     assert getattr(settings, key) == expected
     assert type(expected) is type(getattr(settings, key)) or key == "columns"
+
+
+def test_only_an_action_on_an_existing_audience_has_a_setting_for_its_id() -> None:
+    """Without one it would act on no audience, whatever `audience_id` is."""
+    of_old_audience = [each for each in ACTIONS if "old audience" in each.action.scopes]
+    assert [each for each in ACTIONS if each.action.audience_id] == of_old_audience
 
 
 @pytest.mark.parametrize("spelling", ["{}", "  {} "])
