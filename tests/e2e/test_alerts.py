@@ -105,6 +105,10 @@ def raise_note():
     raise error
 
 
+def raise_for_a_missing_operator():
+    raise ModuleNotFoundError("No module named 'td_pinterest_op': " + PERSON)
+
+
 def leave():
     raise SystemExit(PERSON)
 
@@ -153,6 +157,7 @@ OTHERS = {
             "raise_nothing",
             "raise_group",
             "raise_note",
+            "raise_for_a_missing_operator",
             "leave",
             "stop",
             "missing",
@@ -385,6 +390,10 @@ def test_alerts_show_the_paragraph_of_the_operator_and_no_word_of_another_task(
         shown[told[1]] = told[2]
     paragraph = values["OWN"].replace("$", "$ ")
     expected = dict.fromkeys(tasks, "see the log") | dict.fromkeys(own, paragraph)
+    expected["raise_for_a_missing_operator"] = (
+        "the Python that runs py> tasks does not have the operator: install td_pinterest_op into it, or name another "
+        "one with -p py.python=PATH; on a server, push the project with td-pinterest push"
+    )
     shown["own_error_of_many_lines"] = shown["own_error_of_many_lines"].partition("\n- and one more")[0]
     assert {name: text for name, text in shown.items() if text != expected[name]} == {}
     assert sorted(shown) == sorted(tasks)
