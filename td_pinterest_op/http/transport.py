@@ -228,7 +228,7 @@ class Transport:
             timeouts = self._timeouts if timeout is None else tuple(min(timeout, each) for each in self._timeouts)
             options: dict[str, Any] = {"timeout": timeouts, "verify": verify, "proxies": {"all": proxy}}
             with self._adapter.send(request, stream=True, **options) as response:
-                # Else urllib3 before 2.0 takes a body that breaks off for a whole one.
+                # Otherwise urllib3 before 2.0 takes a body that breaks off for a whole one.
                 response.raw.enforce_content_length = True
                 yield response.raw
         # A RequestException is an OSError. An older `requests` raises AttributeError for a charset without a value.

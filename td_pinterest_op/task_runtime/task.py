@@ -268,7 +268,7 @@ def build_task_source(task: Task, name: str, query: str) -> JobOrQuery:
     engine = errors.call_and_collect(parse_parameter, "engine", given, ENGINE_TYPE) or "presto"
     errors.call_and_collect(require_query, sql, name=name, engine=engine)
     errors.raise_collected()
-    # Whoever has opted out since the session's day must not be sent: a list is asked as of now.
+    # People who have opted out since the session's day must not be sent: a list is asked as of now.
     session_time = None if is_list else task.session_time
     # A job's options and the comments before its query are those of digdag's td> operator. Treasure Data's pages about
     # usage, and others' tools, tell by the comments which workflow a job belongs to.

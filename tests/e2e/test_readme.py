@@ -139,7 +139,7 @@ def test_every_workflow_has_a_row() -> None:
 
 
 def test_page_names_every_setting_that_a_single_run_may_have() -> None:
-    listed = PAGES["how-to"].split("These settings may stand there: ")[1].split(". ")[0]
+    listed = PAGES["how-to"].split("You can set ")[1].split(". ")[0]
     assert re.findall(r"`(\w+)`", listed) == [*FOR_THIS_RUN_SETTING_NAMES]
 
 

@@ -181,7 +181,7 @@ def test_refused_switch_is_an_error_that_names_the_actions_without_a_switch(
     ways = (
         ["remove_people_from_current_audience"]
         if action == CLEAR
-        else ["create_new_audience with another audience_name", "begin: adopt", "not in the query stays"]
+        else ["create_new_audience with another audience_name", "begin: adopt, which leaves in people"]
     )
     assert [way for way in ways if way not in str(caught.value)] == []
     assert services.pinterest.members_of_audience(audience.id) == digests(3, first=100)

@@ -159,7 +159,7 @@ class MembersAction(AudienceAction):
         if self.action.adds_people:
             advice = (
                 "Ways that need no switch: create_new_audience with another audience_name; or mirror_current_audience "
-                "with begin: adopt, with which whoever is in the audience now and not in the query stays"
+                "with begin: adopt, which leaves in people who are in the audience now but not in the query"
             )
         else:
             advice = "Without a switch, only remove_people_from_current_audience with a query of the people clears it"
