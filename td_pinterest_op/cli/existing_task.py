@@ -282,7 +282,8 @@ def _build_export(conversion: _Conversion) -> NewProject:
 
 def _build_list(converted: Sequence[_Conversion]) -> NewProject:
     """Return a project with an entry for each task."""
-    project = NewProject(job=INIT_JOBS["audiences"], td={"database": "", **converted[0].td})
+    # An engine of one task is none of the others'.
+    project = NewProject(job=INIT_JOBS["audiences"], td={"database": converted[0].td.get("database", "")})
     common = {"type", "audience_type", "history"}
     for name in SETTINGS_FOR_ALL_ENTRIES.by_name:
         values = [each.settings.get(name) for each in converted]
@@ -291,7 +292,7 @@ def _build_list(converted: Sequence[_Conversion]) -> NewProject:
     project.settings = {name: value for name, value in converted[0].settings.items() if name in common}
     names: set[str] = set()
     for number, each in enumerate(converted, start=1):
-        base = re.sub(r"[^A-Za-z0-9_-]+", "_", "_".join(each.task.names)).strip("_")[:60] or f"entry_{number}"
+        base = re.sub(r"[^A-Za-z0-9-]+", "_", "".join(each.task.names)).strip("_")[:60] or f"entry_{number}"
         name = base if base not in names else f"{base}_{number}"
         names.add(name)
         if different := [key for key in common if each.settings.get(key) != project.settings.get(key)]:
@@ -300,7 +301,7 @@ def _build_list(converted: Sequence[_Conversion]) -> NewProject:
                 "list of audiences has one for all: make a folder for each, with --task"
             )
         own: Mapping[str, Any] = {key: value for key, value in each.settings.items() if key not in common}
-        entry = {"name": name, **own, **each.td}
+        entry = {"name": name, **own, **{key: value for key, value in each.td.items() if project.td.get(key) != value}}
         if each.sql:
             entry["query"] = f"queries/{name}.sql"
             project.queries[entry["query"]] = each.sql

@@ -160,6 +160,28 @@ def test_several_tasks_become_a_list_of_audiences(convert: Convert, folder: Path
     assert services.pinterest.members_of_audience(second) == digests(20)
 
 
+def test_entry_has_the_engine_and_the_database_of_its_own_task(convert: Convert, folder: Path) -> None:
+    first, second = TWO.split("+second:")
+    other = second.replace("database: shop", "database: crm")
+    third = second.replace("2542620905475", "3")
+    ran = convert(f"{first.replace('+e:', '+hive:')}  engine: hive\n+second:{other}+third:{third}")
+    assert ran.code == 0, ran.err
+    entries = load(folder / "config" / "audiences.yml")["audiences"]
+    assert [(each["name"], each.get("engine"), each.get("database")) for each in entries] == [
+        ("hive", "hive", None),
+        ("second", None, "crm"),
+        ("third", None, None),
+    ]
+    assert yaml.safe_load((folder / "config" / "workflow.yml").read_text())["td"] == {"database": "shop"}
+
+
+def test_entry_is_named_after_the_groups_and_the_task(convert: Convert, folder: Path) -> None:
+    indented = TWO.replace("\n", "\n  ").rstrip()
+    assert convert(f"+g:\n  {indented}\n").code == 0
+    entries = load(folder / "config" / "audiences.yml")["audiences"]
+    assert [each["name"] for each in entries] == ["g_e", "g_second"]
+
+
 def test_one_of_several_tasks_is_chosen(convert: Convert, folder: Path) -> None:
     assert convert(TWO, "--task", "+second").code == 0
     assert read_settings(folder)["audience_id"] == "2542620905476"
