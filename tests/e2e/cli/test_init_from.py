@@ -298,6 +298,32 @@ HOSTILE: dict[str, str | bytes] = {
 }
 
 
+@pytest.mark.parametrize("form", ["pipe", "device", "link out", "link to itself", "more than 1 MB", "many includes"])
+def test_old_file_that_is_no_file_of_its_folder_or_too_large_is_an_error(
+    at_terminal: Terminal, folder: Path, old: Path, form: str
+) -> None:
+    path = old / "old.dig"
+    (old.parent / "outside" / "one.dig").write_text(PLAIN)
+    (old / "large.yml").write_text(f"# {'x' * 900_000}\na: b\n")
+    match form:
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "link out":
+            path.symlink_to("../outside/one.dig")
+        case "link to itself":
+            path.symlink_to("old.dig")
+        case "more than 1 MB":
+            path.write_text(f"{PLAIN}# {'x' * 1_000_000}\n")
+        case _:
+            path.write_text("".join(f"k{n}:\n  !include : large.yml\n" for n in range(1_000)))
+    ran = at_terminal("init", folder, "--yes", "--from", path)
+    checked = at_terminal("check", path)
+    assert (ran.code, checked.code, folder.exists()) == (1, 1, False)
+    assert ran.err.startswith(f"error: {old}/")
+
+
 def test_what_is_around_the_task_is_named_without_its_values(convert: Convert) -> None:
     around = """\
 sla: {time: 08:00}
