@@ -67,7 +67,7 @@ parse_region_address = _build_pattern_parser(
     r"https?://[\w.:-]+/?", "an address, such as https://api.eu01.treasuredata.com/"
 )
 parse_schedule = _build_pattern_parser(
-    r"minutes_interval>: *\d+|(?:hourly>: *|daily>: *\d+:|(?:weekly|monthly)>: *[\w-]+, *\d+:)\d+:\d+|"
+    r"minutes_interval>: *[1-9]\d*|(?:hourly>: *|daily>: *\d+:|(?:weekly|monthly)>: *[\w-]+, *\d+:)\d+:\d+|"
     r"cron>: *[\w*/,-]+(?: +[\w*/,-]+){4}",
     "as in a .dig file, such as `daily>: 07:00:00` or `cron>: 0 7 * * 1`",
 )

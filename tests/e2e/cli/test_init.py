@@ -248,6 +248,7 @@ def test_folder_of_another_job_has_its_shipped_files_to_fill_in(init: Init, fold
             f"--action create --audience New {QUERY} --suppress 'SELECT ${{x}} AS email'",
             "--suppress contains a template",
         ),
+        ("--job status --schedule 'minutes_interval>: 0'", "'--schedule': it must be as in a .dig file"),
         (f"--action create --audience New {QUERY} --schedule often", "'--schedule': it must be as in a .dig file"),
         (
             f"--action create --audience New {QUERY} --schedule 'daily>: 7'",
