@@ -390,6 +390,7 @@ def test_alerts_show_the_paragraph_of_the_operator_and_no_word_of_another_task(
         shown[told[1]] = told[2]
     paragraph = values["OWN"].replace("$", "$ ")
     expected = dict.fromkeys(tasks, "see the log") | dict.fromkeys(own, paragraph)
+    expected["killed"] = "the process was killed (exit code 137), usually for lack of memory: run it again"
     expected["raise_for_a_missing_operator"] = (
         "the Python that runs py> tasks does not have the operator: install td_pinterest_op into it, or name another "
         "one with -p py.python=PATH; on a server, push the project with td-pinterest push"
