@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -70,7 +70,9 @@ def build_store_function(kind: str, arguments: Sequence[str], environ: Mapping[s
     require_safe_for_secrets(url, name=url)
     authorization = Secret(environ.get("DIGDAG_AUTHORIZATION", ""))
     server = DigdagServer(url=url.rstrip("/").removesuffix("/api"), authorization=authorization)
-    return partial(_store_on_server, server=server, project=project)
+    # Before the consent: a token that cannot be stored would be lost.
+    project_id = _require_project_id(server, project)
+    return partial(_store_on_server, server=server, project=project, project_id=project_id)
 
 
 def _store_locally(secrets: SecretsByName, environ: Mapping[str, str]) -> StorageDescription:
@@ -117,25 +119,39 @@ def _store_with_td(secrets: SecretsByName, td_program: str, project: str) -> Sto
     return f"the secrets of the hosted workflow project {project}"
 
 
-def _store_on_server(secrets: SecretsByName, server: DigdagServer, project: str) -> StorageDescription:
-    where = f"the digdag server {server.url}"
-    try:
-        status, project_id = request_status_and_project_id(server, project)
-        if project_id is None:
-            raise SettingsError(
-                f"{where} has no project {project} (it answered {status}): push it first, or set DIGDAG_AUTHORIZATION "
-                "to the Authorization header that the server requires"
-            )
+def _store_on_server(secrets: SecretsByName, server: DigdagServer, project: str, project_id: str) -> StorageDescription:
+    with _naming_server(server):
         for name, value in secrets.items():
             status = server.put_secret(project_id, name, value)
             if not 200 <= status < 300:
                 raise SettingsError(
-                    f"{where} refused to store secret {name} of project {project} (it answered {status}): a server "
-                    "stores secrets only if its configuration has digdag.secret-encryption-key"
+                    f"the digdag server {server.url} refused to store secret {name} of project {project} (it answered "
+                    f"{status}): a server stores secrets only if its configuration has digdag.secret-encryption-key"
                 )
-    except NoResponseError as error:
-        raise SettingsError(f"{where} gave no answer ({error}): check that it runs and has this address") from None
     return f"the secrets of project {project} on {server.url}"
+
+
+def _require_project_id(server: DigdagServer, project: str) -> str:
+    """Return a project's id on a digdag server. Raises SettingsError if there is none."""
+    with _naming_server(server):
+        status, project_id = request_status_and_project_id(server, project)
+    if project_id is None:
+        raise SettingsError(
+            f"the digdag server {server.url} has no project {project} (it answered {status}): push it first, or set "
+            "DIGDAG_AUTHORIZATION to the Authorization header that the server requires"
+        )
+    return project_id
+
+
+@contextlib.contextmanager
+def _naming_server(server: DigdagServer) -> Iterator[None]:
+    """Within the `with` block, let a SettingsError name a server that gives no answer."""
+    try:
+        yield
+    except NoResponseError as error:
+        raise SettingsError(
+            f"the digdag server {server.url} gave no answer ({error}): check that it runs and has this address"
+        ) from None
 
 
 def request_status_and_project_id(server: DigdagServer, name: str) -> tuple[int, str | None]:

@@ -92,3 +92,10 @@ def test_an_error_names_the_server_that_does_not_answer(values: dict[str, str]) 
         with pytest.raises(SettingsError) as failure:
             _store(values, "server", url, "shop")
     assert f"the digdag server {url} gave no answer (could not connect: " in str(failure.value)
+
+
+def test_project_that_a_server_lacks_is_an_error_before_there_is_a_token_to_store() -> None:
+    with serve_secrets(DigdagSecrets(api_key="digdag-s3cr3t")) as (_, url):
+        environ = {"DIGDAG_AUTHORIZATION": "TD1 digdag-s3cr3t"}
+        with pytest.raises(SettingsError, match="has no project elsewhere"):
+            build_store_function("server", [url, "elsewhere"], environ)
