@@ -16,7 +16,8 @@ def describe_plan(settings: ExportSettings, stats: Stats, steps: Sequence[Step])
     """Return what an export will do, in several lines. `stats`: those of its rows, which are read already."""
     reasons = format_reason_counts(stats.invalid_by_reason)
     action = settings.action
-    leaves_members = not action.drops_members and (not action.only_once or settings.if_exists == "add")
+    # Nobody else is in an audience that the action creates.
+    drops_others = action.drops_members or (action.only_once and settings.if_exists != "add")
     batch_count = sum(step.batch_count for step in steps)
     request_count = sum(step.request_count for step in steps) + batch_count
     lines = [
@@ -28,6 +29,6 @@ def describe_plan(settings: ExportSettings, stats: Stats, steps: Sequence[Step])
         f"  requests  {request_count:,} to write ({batch_count:,} of records), at most "
         f"{settings.requests_per_minute:,} a minute",
         *(f"  change    {step.description}" for step in steps),
-        *([_MEMBERS_REMAIN_NOTE] if stats.list_jobs and leaves_members else []),
+        *([_MEMBERS_REMAIN_NOTE] if stats.list_jobs and not drops_others else []),
     ]
     return "\n".join(lines)

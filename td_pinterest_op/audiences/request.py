@@ -96,9 +96,10 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
         errors.call_and_collect(require_history_database, task, settings.history)
     errors.call_and_collect(parse_endpoints, task.environ)
     source: JobOrQuery | None = None
-    reads_rows = action is None or action.reads_rows
-    if raw is None:  # the action is not known
+    if raw is None:  # the settings are unreadable, so a wrong source is reported only if the task names one
         reads_rows = not ROW_SOURCE_PARAMETERS.isdisjoint(task.params)
+    else:
+        reads_rows = action is None or action.reads_rows
     if reads_rows and issubclass(table.settings_class, PeopleSettings):
         source = errors.call_and_collect(read_row_source, task)
         errors.call_and_collect(parse_api_key, task.environ)
@@ -108,9 +109,8 @@ def parse_task_request(task: Task, *, table: SettingsTable[_S]) -> TaskRequest[_
         names = WITHHOLDING_LIST_NAMES if action is None or action.adds_people else ()
         for name in names:
             query = parsed.values_with_defaults[name]
-            built = query and errors.call_and_collect(build_task_source, task, name, query)
-            if built:
-                lists[name] = built
+            if query and (source_of_list := errors.call_and_collect(build_task_source, task, name, query)):
+                lists[name] = source_of_list
     if source and isinstance(settings, ExportSettings):
         errors.call_and_collect(require_hashable, source, settings)
     with naming_subjects(raw or {}, table=table):

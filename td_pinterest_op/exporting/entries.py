@@ -89,16 +89,17 @@ def parse_entries(task: Task) -> Mapping[str, Mapping[object, Any]]:
 
 def _require_one_mirror_per_audience(task: Task, entries: Mapping[str, Mapping[object, Any]]) -> None:
     """Raise SettingsError if two entries mirror the same audience: each would remove the people of the other."""
-    mirrors: dict[tuple[object, ...], str] = {}
+    mirrors: dict[tuple[object, ...], str] = {}  # entries' names by their audience
     for name, entry in entries.items():
         settings = {**get_raw_settings(task), **entry}
         action = find_action_spec(settings)
         if action != Mirror.action:
             continue
         audience_id = find_target_audience_id(settings, action, table=EXPORT_SETTINGS)
-        # A name is unique within an ad account.
-        by_name = (str(settings.get("ad_account_id")), str(settings.get("audience_name")))
-        other = mirrors.setdefault((audience_id,) if audience_id else by_name, name)
+        audience: tuple[object, ...] = (audience_id,)
+        if not audience_id:  # another ad account may have an audience of the same name
+            audience = (str(settings.get("ad_account_id")), str(settings.get("audience_name")))
+        other = mirrors.setdefault(audience, name)
         if other != name:
             raise SettingsError(
                 f"entries {other} and {name} mirror the same audience, so that each would remove the people of the "

@@ -83,7 +83,7 @@ def export_audiences(task: Task, timing: Timing) -> dict[str, Any]:
                     shutdown.wait_for(thread)
                 shutdown.raise_if_requested()
             finally:
-                # After a signal, which ends the threads too.
+                # A signal ends the threads too, a moment later: the message says how far each of them was then.
                 futures.wait(threads, _STOP_GRACE_SECONDS)
     except StoppedError as error:
         error.sent = "; ".join(f"{run.name}: {run.progress}" for run in runs) or "No entry was started"

@@ -196,10 +196,12 @@ def parse_values(
     parsed = ParsedSettings(table=table, for_this_run=tuple(for_this_run))
     whole = {**settings, **for_this_run}
     lost_digits = []
-    # So that no message shows a credential of the environment, even if the settings have others.
+    # Each value that became a `Secret` is masked in all messages: first those of the environment, even if the settings
+    # have others, then those of the settings.
     for key in CREDENTIAL_SETTINGS:
         Secret(environ.get(build_variable_name(key.secret_name), "").strip())
-    for name, key in sorted(table.by_name.items(), key=lambda item: not item[1].is_credential):
+    credentials_first = sorted(table.by_name.items(), key=lambda item: not item[1].is_credential)
+    for name, key in credentials_first:
         value = whole.get(name)
         if key.type.is_id and may_have_lost_digits(value):
             lost_digits.append(name)
@@ -306,16 +308,18 @@ def _add_action_problems(parsed: ParsedSettings, action: ActionSpec) -> None:
         if key.restricts and given[name] not in (None, harmless) and (action.reads_rows or not key.limits_rows):
             text = f"{action.name} cannot apply this setting: remove it, or choose an action that can"
             parsed.add_problem(name, text)
-    # A wrong if_exists, which is None, has its own problem.
-    keeps_members = "if_exists" in action.uses and given.get("if_exists", "fail") not in ("replace", None)
-    if keeps_members and given.get("max_leave_ratio") not in (None, 1.0):
-        text = f"{action.name} cannot apply this setting unless if_exists is replace"
-        parsed.add_problem("max_leave_ratio", text)
-    names = given.get("audience_name"), given.get("expected_audience_name")
+    if "if_exists" in action.uses and given.get("max_leave_ratio") not in (None, 1.0):
+        if_exists = given.get("if_exists", "fail")
+        if if_exists not in ("replace", None):  # None: a wrong value, which has its own problem
+            text = f"{action.name} cannot apply this setting unless if_exists is replace"
+            parsed.add_problem("max_leave_ratio", text)
     is_found_by_id = id_key and not given.keys().isdisjoint(("audience_id", id_key))
-    if "new audience" in action.scopes and not is_found_by_id and None not in names and names[0] != names[1]:
-        text = f"differs from audience_name, which {action.name} gives to its audience; allowed: the same name"
-        parsed.add_problem("expected_audience_name", text)
+    if "new audience" in action.scopes and not is_found_by_id:
+        audience_name = given.get("audience_name")
+        expected = given.get("expected_audience_name")
+        if None not in (audience_name, expected) and audience_name != expected:
+            text = f"differs from audience_name, which {action.name} gives to its audience; allowed: the same name"
+            parsed.add_problem("expected_audience_name", text)
 
 
 def _add_combination_problems(parsed: ParsedSettings) -> None:
@@ -334,6 +338,7 @@ def _add_combination_problems(parsed: ParsedSettings) -> None:
         parsed.add_problem("records", f"{action.name} cannot send records: rows; allowed: identifiers")
     if values.get("rejected"):
         parsed.add_problem_if_missing("rejected_keys", reason=", and rejected needs it")
-    if wrong := {*(values.get("rejected_keys") or ())} & {*TYPES, *(values.get("columns") or ())}:
-        text = f"must not name a column of identifiers, as {', '.join(map(describe_value, sorted(wrong)))} is"
+    identifier_columns = {*TYPES, *(values.get("columns") or ())}
+    if wrong := sorted(identifier_columns.intersection(values.get("rejected_keys") or ())):
+        text = f"must not name a column of identifiers, as {', '.join(map(describe_value, wrong))} is"
         parsed.add_problem("rejected_keys", f"{text}; allowed: columns with your own keys of people")

@@ -48,9 +48,10 @@ class GuardedTaskRun:
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: TracebackType | None) -> bool:
         with self._stack:
-            is_resubmitted = isinstance(error, AccountError) and rerun_after_refused_token(error)
-            if is_resubmitted or not isinstance(error, Exception):
-                return is_resubmitted
+            if isinstance(error, AccountError) and rerun_after_refused_token(error):
+                return True  # the task succeeds, and its subtask does the work
+            if not isinstance(error, Exception):  # a success, or the interpreter's exit
+                return False
             failure = ExportError.from_exception(error)
             log.error("%s. Who must act: %s. %s", type(failure).__name__, failure.who, failure.general_advice)
         # digdag prints the message, and its runner raises the error again: Python would print it a second time.

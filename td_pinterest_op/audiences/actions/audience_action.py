@@ -244,8 +244,9 @@ class AudienceAction(abc.ABC):
         rivals = [
             each for each in others if build_age_key(each.id) < build_age_key(kept.id) and self._find_creator_key(each)
         ]
-        for duplicate in own if rivals else own[1:]:
-            older = rivals[0] if rivals else kept
+        removed = own if rivals else own[1:]
+        older = rivals[0] if rivals else kept
+        for duplicate in removed:
             log.warning("removing audience %s, which this session created: %s is older", duplicate.id, older.id)
             self._api.remove_audience(duplicate.id)
         if rivals:

@@ -124,7 +124,7 @@ class MembersAction(AudienceAction):
         `existing`: the audience that will use the list, None if it does not exist yet.
         """
         jobs = ListJobs(people=self.stats.job_id)
-        if not jobs.people:  # a clear takes those of the list that it replaces: no retry of an older replace is newer
+        if not jobs.people:  # a clear counts as old as the list that it replaces: an older replace must not undo it
             cleared = parse_list_name(find_used_list(self._api, existing)) if existing else None
             jobs = cleared.jobs if cleared else ListJobs()
         if self.stats.list_jobs:
@@ -137,16 +137,17 @@ class MembersAction(AudienceAction):
             fingerprint=records.fingerprint,
             records=records.record_count,
         )
-        now = self.services.timing.now()
+        begins = self.services.timing.now()
         session_time = self.services.task.session_time
+        if session_time:  # which may be in the future
+            begins = min(begins, session_time.timestamp())
         target = TargetList(
             api=self._api,
             name=name,
             list_type=records.list_type,
             is_nca=self._settings.is_nca,
             older_id=existing.customer_list_id if existing else None,
-            begins=min(session_time.timestamp() if session_time else now, now)
-            - _SESSION_TIME_MARGIN_SECONDS,  # a session may be in the future
+            begins=begins - _SESSION_TIME_MARGIN_SECONDS,
             created_ids=self._created_list_ids,
         )
         text = f'fill customer list "{escape_for_message(str(name))}"'

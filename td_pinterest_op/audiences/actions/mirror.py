@@ -40,7 +40,8 @@ from td_pinterest_op.treasure_data.job import JobOrQuery
 
 log = logging.getLogger(__name__)
 
-# Fewer records that Pinterest refuses are each found, and so hinder nobody else, if the plan has no others either.
+# Of a plan of which Pinterest accepts nothing yet, so many refused records are about the request. Fewer are each tried
+# alone, and so the others are sent.
 _REFUSALS_TO_BLAME_REQUEST = 64
 
 
