@@ -44,6 +44,7 @@ from td_pinterest_op.task_runtime.task import Task
 log = logging.getLogger(__name__)
 
 _MOST_DESCRIBED_FAILURES = 20
+_RUN_AGAIN = "Run this task again: it repeats all of them, and does nothing twice"
 _STOP_GRACE_SECONDS = 3.0  # for the entries to end after a signal
 
 
@@ -87,6 +88,7 @@ def export_audiences(task: Task, timing: Timing) -> dict[str, Any]:
                 futures.wait(threads, _STOP_GRACE_SECONDS)
     except StoppedError as error:
         error.sent = "; ".join(f"{run.name}: {run.progress}" for run in runs) or "No entry was started"
+        error.advice = _RUN_AGAIN
         raise
     refused = next((run.error for run in runs if run.is_token_refused), None)
     if refused:
@@ -98,7 +100,7 @@ def export_audiences(task: Task, timing: Timing) -> dict[str, Any]:
         more = f"; and {others}" if others else ""
         raise EntriesError(
             f"{len(failed)} of {format_count(len(runs), 'audience')} failed. {'; '.join(named)}{more}",
-            advice="Run this task again: it repeats all of them, and does nothing twice",
+            advice=_RUN_AGAIN,
         )
     return {run.name: {"ok": True, "error": "", "statistics": run.stats.to_json()} for run in runs if run.stats}
 

@@ -315,7 +315,8 @@ def test_stopped_task_says_how_far_each_entry_was(services: Services, request: p
     services.pinterest.on_request(stop_at_second)
     with pytest.raises(StoppedError) as caught:
         run(services, *entries, at_once=1)
-    told = r"the run was stopped \(SIGTERM\)\. n0: done; n1: (nothing sent|0 of 2 records sent); n2: not begun"
+    progress = r"n0: done; n1: (nothing sent|0 of 2 records sent); n2: not begun"
+    told = rf"the run was stopped \(SIGTERM\)\. {progress}\. Run this task again: "
     assert re.match(told, str(caught.value))
 
 
