@@ -160,8 +160,8 @@ def _run_interview(
         services = None
         if credentials.sources.keys() >= PINTEREST_SECRETS_BY_VARIABLE.keys():
             services = stack.enter_context(open_services_with_options(common))
-        else:
-            screen.print_note(
+        elif asks:
+            common.print_note(
                 "There are no credentials for Pinterest yet, so you must type the ids yourself. To store credentials, "
                 "run `td-pinterest authorize`"
             )

@@ -380,7 +380,6 @@ def test_without_credentials_an_audience_is_named_by_its_id(
 ) -> None:
     monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
     ran = init("--ad-account", "549755885175", "--action", "add", "--audience", audience, *OPTIONS)
-    assert "There are no credentials for Pinterest yet, so you must type the ids yourself" in ran.err
     assert ran.code == code
     assert ("without credentials for Pinterest, --audience must be an id" in ran.err) == (code == 2)
 
@@ -469,6 +468,20 @@ def test_ctrl_c_at_a_question_leaves_no_file(
     assert (ran.code, len(asked)) == (130, answered + 1)
     assert "Stopped: nothing" in ran.err
     assert not folder.exists()
+
+
+def test_init_says_without_credentials_that_it_needs_ids(
+    at_terminal: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PINTEREST_REFRESH_TOKEN")
+    monkeypatch.setattr(screen, "is_interactive", lambda: True)
+    monkeypatch.setattr("click.prompt", _abort)
+    ran = at_terminal("init", folder)
+    assert "There are no credentials for Pinterest yet, so you must type the ids yourself" in ran.err
+
+
+def _abort(*_: object, **__: object) -> None:
+    raise click.Abort
 
 
 def test_init_asks_its_questions_at_a_terminal(services: Services, folder: Path) -> None:
